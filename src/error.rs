@@ -1,0 +1,87 @@
+//! The one error that a run can end with: a stable word for programs, a sentence for people.
+
+use std::fmt;
+
+/// The stable words of the result's `error` key (`design.md`, Result).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An option, or a combination of options, cannot be meant.
+    InvalidArguments,
+    /// Nothing that speaks the Docker API answers at `docker_host`.
+    EngineUnreachable,
+    /// The user who runs the module may not do this.
+    PermissionDenied,
+    /// The image is not there and there is no way to get it.
+    ImageNotFound,
+    /// The container of that name is something else.
+    NotAScanner,
+    /// Another container uses the code, the private directory or the name.
+    AlreadyInUse,
+    /// `recreate: never`, or a scanner that cannot be replaced safely.
+    NeedsReplacement,
+    /// The scanner did not stay up.
+    StartFailed,
+    /// The engine, or the host below it, refused.
+    EngineError,
+    /// A call, or the wait for another run, took too long.
+    Timeout,
+    /// A defect of this program.
+    Internal,
+}
+
+impl Kind {
+    /// The word as users match on it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::InvalidArguments => "invalid_arguments",
+            Self::EngineUnreachable => "engine_unreachable",
+            Self::PermissionDenied => "permission_denied",
+            Self::ImageNotFound => "image_not_found",
+            Self::NotAScanner => "not_a_scanner",
+            Self::AlreadyInUse => "already_in_use",
+            Self::NeedsReplacement => "needs_replacement",
+            Self::StartFailed => "start_failed",
+            Self::EngineError => "engine_error",
+            Self::Timeout => "timeout",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// Why a run failed: cause first, cure last.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Error {
+    /// The word for programs.
+    pub kind: Kind,
+    /// The sentence for people.
+    pub message: String,
+}
+
+impl Error {
+    /// An error of `kind`.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// Bad input: the most frequent one has a name of its own.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Kind::InvalidArguments, message)
+    }
+
+    /// The same error with `more` said after it.
+    #[must_use]
+    pub fn and(mut self, more: impl fmt::Display) -> Self {
+        self.message = format!("{}; {more}", self.message);
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// A result whose error ends the run.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

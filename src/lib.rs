@@ -1,0 +1,12 @@
+//! `qcss_scanner`, an Ansible module: creates Qualys containerized scanners on a Docker host and keeps them as wanted.
+//!
+//! ```text
+//! main ─▶ protocol (Ansible's arguments in, one JSON line out)
+//!           └▶ run: observe ─▶ plan ─▶ (check mode stops here) ─▶ lock ─▶ observe again ─▶ apply ─▶ settle ─▶ report
+//!                    │          └ scanner: pure                                └ apply
+//!                    └ engine (Docker API), host (directories, lock)
+//! ```
+
+pub mod error;
+pub mod protocol;
+pub mod secret;

@@ -1,0 +1,129 @@
+//! The last pass: no secret leaves in any value, whatever path it took to get there.
+//!
+//! As `AnsibleModule` does it: a text equal to a secret is replaced as a whole, a part of a text by asterisks, the longest
+//! secret first. Keys are never touched, and neither are values that this program or the engine coins (ids, times, stable
+//! words): a code like `a` or `0` must not wreck them. Such short secrets are masked only where they stand alone.
+
+use serde_json::Value;
+
+use super::validate::HIDDEN;
+use crate::secret::MASK;
+
+/// Below this length a secret is masked only between characters that are no letters or digits.
+const SHORT: usize = 4;
+
+/// Keys whose values are coined by this program or are ids and times of the engine.
+const COINED: &[&str] =
+    &["action", "actions", "category", "error", "exit_code", "field", "id", "image_id", "started_at", "status", "way"];
+
+/// Knows all secrets of a run, the longest first.
+#[derive(Debug)]
+pub struct Redactor {
+    secrets: Vec<String>,
+}
+
+impl Redactor {
+    /// A redactor for `secrets`.
+    #[must_use]
+    pub fn new(mut secrets: Vec<String>) -> Self {
+        secrets.retain(|secret| !secret.is_empty());
+        secrets.sort_by(|a, b| b.len().cmp(&a.len()).then(a.cmp(b)));
+        secrets.dedup();
+        Self { secrets }
+    }
+
+    /// Masks every text below `value`.
+    pub fn clean(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => *text = self.clean_text(text),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.clean(item)),
+            Value::Object(map) => {
+                for (key, value) in map.iter_mut() {
+                    if !COINED.contains(&key.as_str()) {
+                        self.clean(value);
+                    }
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    /// `text` without any secret.
+    #[must_use]
+    pub fn clean_text(&self, text: &str) -> String {
+        if text == HIDDEN {
+            return text.to_owned();
+        }
+        if self.secrets.iter().any(|secret| secret == text) {
+            return HIDDEN.to_owned();
+        }
+        self.secrets.iter().fold(text.to_owned(), |text, secret| mask(&text, secret))
+    }
+}
+
+/// Replaces `secret` in `text`; a short one only where it stands alone.
+fn mask(text: &str, secret: &str) -> String {
+    if secret.len() >= SHORT {
+        return text.replace(secret, MASK);
+    }
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(secret) {
+        let joined = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+        let previous = before.chars().next_back().or_else(|| masked.chars().next_back());
+        masked.push_str(before);
+        masked.push_str(if joined(previous) || joined(after.chars().next()) { secret } else { MASK });
+        rest = after;
+    }
+    masked.push_str(rest);
+    masked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+    use serde_json::json;
+
+    fn redactor(secrets: &[&str]) -> Redactor {
+        Redactor::new(secrets.iter().map(|&secret| secret.to_owned()).collect())
+    }
+
+    #[rstest]
+    #[case(&["canary"], "/private/canary/x", "/private/********/x")]
+    #[case(&["canary"], "canary", HIDDEN)]
+    #[case(&["can", "canary"], "a canary can sing", "a ******** ******** sing")]
+    #[case(&["a"], "a=a, started a scanner", "********=********, started ******** scanner")]
+    #[case(&["0"], "1024 0 10.0.0.1", "1024 ******** 10.********.********.1")]
+    #[case(&["aa"], "aaa aa aaaa", "aaa ******** aaaa")]
+    #[case(&["true"], "structured true", "structured ********")]
+    #[case(&[""], "text", "text")]
+    #[case(&["ä"], "xäx ä", "xäx ********")]
+    fn masks(#[case] secrets: &[&str], #[case] text: &str, #[case] expected: &str) {
+        assert_eq!(redactor(secrets).clean_text(text), expected);
+    }
+
+    #[test]
+    fn keys_numbers_and_coined_words_stay() {
+        let mut value = json!({
+            "name": "name", "changed": true, "error": "name", "actions": ["name"],
+            "container": {"id": "name", "exit_code": 0}, "list": ["x name y"],
+        });
+        redactor(&["name", "0", "true"]).clean(&mut value);
+        assert_eq!(
+            value,
+            json!({
+                "name": HIDDEN, "changed": true, "error": "name", "actions": ["name"],
+                "container": {"id": "name", "exit_code": 0}, "list": ["x ******** y"],
+            })
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_of_a_long_secret_survives(before in "[a-z ]{0,9}", secret in "[A-Z0-9]{4,20}", after in "[a-z ]{0,9}") {
+            let text = redactor(&[&secret]).clean_text(&format!("{before}{secret}{after}"));
+            proptest::prop_assert!(!text.contains(&secret) || text == HIDDEN, "{}", text);
+        }
+    }
+}

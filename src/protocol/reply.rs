@@ -1,0 +1,122 @@
+//! The one line on stdout.
+
+use std::io;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::redact::Redactor;
+use crate::error::{Error, Kind};
+use crate::secret;
+
+/// What Ansible is told, and the process's exit code.
+#[derive(Debug)]
+pub struct Reply {
+    body: Map<String, Value>,
+}
+
+impl Reply {
+    /// A reply with the keys of `result`, which is a struct or map.
+    pub fn new(result: &impl Serialize) -> Self {
+        match serde_json::to_value(result) {
+            Ok(Value::Object(body)) => Self { body },
+            // Cannot happen with the types of this program, and must not cost the line if it does.
+            _ => Self::failure(&Error::new(Kind::Internal, "the result is no JSON object; report this as a defect")),
+        }
+    }
+
+    /// A reply that says nothing but why the run failed.
+    #[must_use]
+    pub fn failure(error: &Error) -> Self {
+        let mut reply = Self { body: Map::new() };
+        reply.body.insert("changed".to_owned(), Value::Bool(false));
+        reply.fail(error);
+        reply
+    }
+
+    /// Makes it a failure.
+    pub fn fail(&mut self, error: &Error) {
+        self.body.insert("failed".to_owned(), Value::Bool(true));
+        self.body.insert("error".to_owned(), Value::from(error.kind.word()));
+        self.body.insert("msg".to_owned(), Value::from(error.message.as_str()));
+    }
+
+    /// Adds a key.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.body.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// 1 for a failure, else 0; any other code means something else to Ansible or to ssh.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        u8::from(self.body.contains_key("failed"))
+    }
+
+    /// The line, ASCII only and without any secret of this thread.
+    #[must_use]
+    pub fn into_line(self) -> String {
+        let mut value = Value::Object(self.body);
+        Redactor::new(secret::known()).clean(&mut value);
+        to_ascii(&value)
+    }
+}
+
+fn to_ascii(value: &Value) -> String {
+    let mut line = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut line, Ascii);
+    match value.serialize(&mut serializer) {
+        Ok(()) => String::from_utf8_lossy(&line).into_owned(),
+        Err(_) => {
+            r#"{"changed": false, "failed": true, "error": "internal", "msg": "cannot write the result"}"#.to_owned()
+        }
+    }
+}
+
+/// Writes every character beyond ASCII as `\uXXXX`: some versions of Ansible stumble over raw U+0085 or U+2028.
+struct Ascii;
+
+impl serde_json::ser::Formatter for Ascii {
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        for c in fragment.chars() {
+            if c.is_ascii() && c != '\x7f' {
+                write!(writer, "{c}")?;
+            } else {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    write!(writer, "\\u{unit:04x}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_line_is_ascii_and_means_the_same() {
+        let value = json!({"msg": "ä \u{85} \u{2028} 😀 \u{7f} \n \" \\ \u{1b}[0m"});
+        let line = Reply::new(&value).into_line();
+        assert!(line.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{line}");
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), value);
+    }
+
+    #[test]
+    fn a_failure_has_its_word_and_exits_with_1() {
+        let reply = Reply::failure(&Error::invalid("no"));
+        assert_eq!(reply.exit_code(), 1);
+        assert_eq!(
+            serde_json::from_str::<Value>(&reply.into_line()).unwrap(),
+            json!({"changed": false, "failed": true, "error": "invalid_arguments", "msg": "no"})
+        );
+    }
+
+    #[test]
+    fn what_is_no_object_becomes_a_failure() {
+        assert_eq!(Reply::new(&5).exit_code(), 1);
+    }
+}

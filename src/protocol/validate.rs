@@ -1,0 +1,265 @@
+//! `AnsibleModule`'s validation: its order, its words (2.19), the first error only.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::coerce::{coerce, python_type};
+use super::json::UNREPRESENTABLE;
+use super::options::{Default, Kind, Opt};
+use crate::error::{Error, Result};
+use crate::secret;
+
+/// Options that passed, each with its type.
+#[derive(Debug)]
+pub struct Valid {
+    /// Every option of the module, null where it has no value.
+    pub values: Map<String, Value>,
+    /// The options that the task itself gave.
+    pub given: BTreeSet<&'static str>,
+}
+
+/// Checks `options` against `table`; every leaf of a secret one is remembered first, so that no message shows it.
+///
+/// # Errors
+/// The first thing that `AnsibleModule` would refuse: missing, wrong type, no choice, not together, unsupported.
+pub fn validate(module: &str, table: &'static [Opt], together: &[&str], options: &Map<String, Value>) -> Result<Valid> {
+    let given = |option: &Opt| options.get(option.name).filter(|value| !value.is_null());
+    for option in table.iter().filter(|option| option.secret) {
+        if let Some(value) = given(option) {
+            remember_leaves(value, option.kind);
+        }
+    }
+    let missing: Vec<_> = table.iter().filter(|option| option.required && given(option).is_none()).collect();
+    if !missing.is_empty() {
+        return Err(Error::invalid(format!("missing required arguments: {}", names(missing))));
+    }
+    let mut values = Map::new();
+    for option in table {
+        let value = match given(option) {
+            Some(value) => convert(option, value)?,
+            None => default(option),
+        };
+        values.insert(option.name.to_owned(), value);
+    }
+    for option in table.iter().filter(|option| !option.choices.is_empty()) {
+        check_choice(option, values.get(option.name).unwrap_or(&Value::Null))?;
+    }
+    let count = together.iter().filter(|name| values.get(**name).is_some_and(|value| !value.is_null())).count();
+    if count != 0 && count != together.len() {
+        return Err(Error::invalid(format!("parameters are required together: {}", together.join(", "))));
+    }
+    let unsupported: BTreeSet<_> =
+        options.keys().map(String::as_str).filter(|key| !table.iter().any(|option| option.name == *key)).collect();
+    if !unsupported.is_empty() {
+        return Err(Error::invalid(format!(
+            "Unsupported parameters for ({module}) module: {}. Supported parameters include: {}.",
+            unsupported.into_iter().collect::<Vec<_>>().join(", "),
+            names(table)
+        )));
+    }
+    Ok(Valid {
+        values,
+        given: table.iter().filter(|option| given(option).is_some()).map(|option| option.name).collect(),
+    })
+}
+
+/// `options` with the secret values masked as `AnsibleModule` masks them, for `invocation`.
+#[must_use]
+pub fn masked(table: &[Opt], values: &Map<String, Value>) -> Map<String, Value> {
+    values
+        .iter()
+        .map(|(name, value)| {
+            let secret = table.iter().any(|option| option.secret && option.name == name);
+            (name.clone(), if secret { mask(value) } else { value.clone() })
+        })
+        .collect()
+}
+
+/// `AnsibleModule`'s word for a value that is a secret as a whole.
+pub const HIDDEN: &str = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER";
+
+fn mask(value: &Value) -> Value {
+    match value {
+        Value::Null => Value::Null,
+        Value::Object(map) => Value::Object(map.iter().map(|(key, value)| (key.clone(), mask(value))).collect()),
+        _ => Value::from(HIDDEN),
+    }
+}
+
+/// Values of a dict are flags (`1`, `yes`) as often as secrets; such short ones are hidden by type alone.
+fn remember_leaves(value: &Value, kind: Kind) {
+    match (value, kind) {
+        (Value::Object(map), _) => map.values().for_each(|value| remember_leaves(value, Kind::Dict)),
+        (Value::Array(items), _) => items.iter().for_each(|item| remember_leaves(item, kind)),
+        (Value::String(text), Kind::Dict) => {
+            secret::remember_value(text);
+            // A dict given as text: its values are the secrets, not only the whole.
+            if let Ok(Value::Object(map)) = coerce(Kind::Dict, value) {
+                map.values().filter_map(Value::as_str).for_each(secret::remember_value);
+            }
+        }
+        (Value::String(text), _) => secret::remember(text),
+        (Value::Number(number), Kind::Dict) => secret::remember_value(&number.to_string()),
+        (Value::Number(number), _) => secret::remember(&number.to_string()),
+        (Value::Null | Value::Bool(_), _) => {}
+    }
+}
+
+fn convert(option: &Opt, value: &Value) -> Result<Value> {
+    let truth = option.truths.zip(coerce(Kind::Bool, value).ok()).filter(|_| !is_choice(option, value));
+    if let Some(([yes, no], truth)) = truth {
+        return Ok(Value::from(if truth == Value::Bool(true) { yes } else { no }));
+    }
+    let converted = coerce(option.kind, value).map_err(|cause| {
+        Error::invalid(format!(
+            "argument '{}' is of type {} and we were unable to convert to {}: {cause}",
+            option.name,
+            python_type(value),
+            kind_name(option.kind)
+        ))
+    })?;
+    if is_unrepresentable(&converted) {
+        return Err(Error::invalid(format!(
+            "`{}` holds text that is not valid Unicode; write it in UTF-8",
+            option.name
+        )));
+    }
+    Ok(converted)
+}
+
+fn is_choice(option: &Opt, value: &Value) -> bool {
+    value.as_str().is_some_and(|text| option.choices.contains(&text))
+}
+
+fn is_unrepresentable(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains(UNREPRESENTABLE),
+        Value::Object(map) => map.iter().any(|(key, value)| key.contains(UNREPRESENTABLE) || is_unrepresentable(value)),
+        Value::Array(items) => items.iter().any(is_unrepresentable),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+fn check_choice(option: &Opt, value: &Value) -> Result<()> {
+    if value.is_null() || is_choice(option, value) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "value of {} must be one of: {}, got: {}",
+        option.name,
+        option.choices.join(", "),
+        value.as_str().unwrap_or_default()
+    )))
+}
+
+fn default(option: &Opt) -> Value {
+    match option.default {
+        Default::Unset => Value::Null,
+        Default::Str(text) => Value::from(text),
+        Default::Bool(truth) => Value::from(truth),
+        Default::Int(int) => Value::from(int),
+    }
+}
+
+/// Names as `AnsibleModule` lists them: sorted.
+fn names<'a>(options: impl IntoIterator<Item = &'a Opt>) -> String {
+    let names: BTreeSet<_> = options.into_iter().map(|option| option.name).collect();
+    names.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+const fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Str => "str",
+        Kind::Int => "int",
+        Kind::Float => "float",
+        Kind::Bool => "bool",
+        Kind::Path => "path",
+        Kind::Dict => "dict",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::options::{OPTIONS, TOGETHER};
+    use super::*;
+    use rstest::rstest;
+    use serde_json::json;
+
+    fn check(options: &Value) -> Result<Valid> {
+        validate("qcss_scanner", OPTIONS, TOGETHER, options.as_object().unwrap())
+    }
+
+    #[rstest]
+    #[case(json!({}), "missing required arguments: name")]
+    #[case(json!({"name": null}), "missing required arguments: name")]
+    #[case(json!({"name": "x", "timeout": "abc"}),
+        "argument 'timeout' is of type str and we were unable to convert to int: \"'abc'\" cannot be converted to an int")]
+    #[case(json!({"name": "x", "state": "bogus"}),
+        "value of state must be one of: started, present, stopped, absent, got: bogus")]
+    #[case(json!({"name": "x", "recreate": "maybe"}), "value of recreate must be one of: auto, always, never, got: maybe")]
+    #[case(json!({"name": "x", "image": "i"}),
+        "parameters are required together: personalization_code, qualys_url, image")]
+    #[case(json!({"name": "a\u{fffd}"}), "`name` holds text that is not valid Unicode; write it in UTF-8")]
+    #[case(json!({"name": ["x"]}), "argument 'name' is of type list and we were unable to convert to str: \
+        ['x'] is not a string and conversion is not allowed")]
+    // An order of its own: a missing one before a wrong type, a wrong type before a choice, unsupported last.
+    #[case(json!({"timeout": "abc"}), "missing required arguments: name")]
+    #[case(json!({"name": "x", "state": "bogus", "settle": "abc"}),
+        "argument 'settle' is of type str and we were unable to convert to float: \
+        <class 'str'> cannot be converted to a float")]
+    #[case(json!({"name": "x", "state": "bogus", "nope": 1}),
+        "value of state must be one of: started, present, stopped, absent, got: bogus")]
+    fn refuses_in_the_words_of_ansible(#[case] options: Value, #[case] message: &str) {
+        assert_eq!(check(&options).unwrap_err(), Error::invalid(message));
+    }
+
+    #[test]
+    fn unsupported_options_are_listed_sorted_beside_all_that_is_supported() {
+        let message = check(&json!({"name": "x", "zeta": 1, "alpha": null})).unwrap_err().message;
+        let start = "Unsupported parameters for (qcss_scanner) module: alpha, zeta. Supported parameters include: ca_dir, cpus, ";
+        assert!(message.starts_with(start) && message.ends_with(", update_interval."), "{message}");
+    }
+
+    #[rstest]
+    #[case("recreate", json!(true), "always")]
+    #[case("recreate", json!("yes"), "always")]
+    #[case("recreate", json!(false), "auto")]
+    #[case("recreate", json!("never"), "never")]
+    #[case("restart_policy", json!(false), "no")]
+    #[case("restart_policy", json!("no"), "no")]
+    #[case("restart_policy", json!("on-failure:3"), "on-failure:3")]
+    #[case("memory", json!(1024), "1024")]
+    fn yaml_truth_values_mean_what_the_user_wrote(#[case] name: &str, #[case] value: Value, #[case] expected: &str) {
+        let valid = check(&json!({"name": "x", name: value})).unwrap();
+        assert_eq!(valid.values[name], expected);
+    }
+
+    #[test]
+    fn defaults_are_filled_in_and_only_what_the_task_gave_counts_as_given() {
+        let valid = check(&json!({"name": 12, "memory": null})).unwrap();
+        assert_eq!(valid.given.iter().copied().collect::<Vec<_>>(), ["name"]);
+        assert_eq!(valid.values["name"], "12");
+        assert_eq!(valid.values["state"], "started");
+        assert_eq!(valid.values["memory"], Value::Null);
+        assert_eq!(valid.values.len(), OPTIONS.len());
+    }
+
+    #[test]
+    fn secrets_are_known_before_anything_is_said_about_them() {
+        check(&json!({"name": "x", "personalization_code": 21_808_056_913_298_u64, "env": "A=canary-env B=2"}))
+            .unwrap_err();
+        for secret in ["21808056913298", "canary-env"] {
+            assert!(crate::secret::known().iter().any(|text| text == secret), "{secret}");
+        }
+    }
+
+    #[test]
+    fn invocation_shows_which_secrets_were_given_and_none_of_them() {
+        let valid = check(&json!({"name": "x", "env": {"A": "canary", "B": null}})).unwrap();
+        let masked = masked(OPTIONS, &valid.values);
+        assert_eq!(masked["env"], json!({"A": HIDDEN, "B": null}));
+        assert_eq!(masked["https_proxy"], Value::Null);
+        assert_eq!(masked["name"], "x");
+    }
+}
