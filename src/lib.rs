@@ -9,4 +9,5 @@
 
 pub mod error;
 pub mod protocol;
+pub mod scanner;
 pub mod secret;

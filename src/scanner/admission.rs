@@ -1,0 +1,110 @@
+//! Whether a scanner may come to life beside what else is on the host.
+
+use super::limits::Cpus;
+use super::mount::Mount;
+use crate::error::{Error, Kind, Result};
+
+/// Another container, as far as it could be in the way.
+#[derive(Debug, Clone)]
+pub struct Neighbour {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The code that it uses, when it is a scanner. Never shown.
+    pub code: Option<String>,
+    /// Its mounts.
+    pub mounts: Vec<Mount>,
+}
+
+/// What a scanner is about to use, or a purge to delete.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim<'a> {
+    /// The code, where it is known.
+    pub code: Option<&'a str>,
+    /// Its private directory.
+    pub identity_dir: Option<&'a str>,
+}
+
+/// Refuses a `claim` on what one of `neighbours` uses; `own` are the ids of the scanner itself.
+///
+/// # Errors
+/// With the name of that container, and no more of it.
+pub fn check_claim(claim: Claim<'_>, neighbours: &[Neighbour], own: &[&str]) -> Result<()> {
+    for neighbour in neighbours.iter().filter(|neighbour| !own.contains(&neighbour.id.as_str())) {
+        let same_code = claim.code.is_some() && neighbour.code.as_deref() == claim.code;
+        let same_dir = claim.identity_dir.is_some_and(|dir| neighbour.mounts.iter().any(|mount| mount.overlaps(dir)));
+        let what = match (same_code, same_dir) {
+            (true, _) => "personalization_code",
+            (false, true) => "the private directory",
+            (false, false) => continue,
+        };
+        return Err(Error::new(
+            Kind::AlreadyInUse,
+            format!(
+                "another container on this host uses {what}, and two scanners must never share it; \
+                 use a code of its own for each scanner, or remove that container: `{}`",
+                neighbour.name
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses more CPUs than the host has.
+///
+/// # Errors
+/// With both numbers.
+pub fn check_cpus(wanted: Option<Cpus>, of_host: u32) -> Result<()> {
+    match wanted {
+        Some(cpus) if cpus.to_f64() > f64::from(of_host) => {
+            Err(Error::invalid(format!("cpus must be 0.01 up to the {of_host} CPUs of the host, got: `{cpus}`")))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mount::{PRIVATE, SHARED};
+    use super::*;
+
+    fn neighbour(code: Option<&str>, source: &str, destination: &str) -> Neighbour {
+        Neighbour {
+            id: "id".to_owned(),
+            name: "other".to_owned(),
+            code: code.map(str::to_owned),
+            mounts: vec![Mount::new(source, destination, true, "z")],
+        }
+    }
+
+    #[test]
+    fn a_code_or_private_directory_in_use_is_refused_by_name_only() {
+        let claim = Claim { code: Some("canary-1"), identity_dir: Some("/private/canary-1") };
+        for (neighbour, word) in [
+            (neighbour(Some("canary-1"), "/else/where", PRIVATE), "personalization_code"),
+            (neighbour(Some("canary-2"), "/private/canary-1", PRIVATE), "private directory"),
+            (neighbour(None, "/private/canary-1/below", "/backup"), "private directory"),
+        ] {
+            let error = check_claim(claim, std::slice::from_ref(&neighbour), &[]).unwrap_err();
+            assert_eq!(error.kind, Kind::AlreadyInUse);
+            assert!(error.message.contains(word) && error.message.ends_with("`other`"), "{error}");
+            assert!(!error.message.contains("canary"), "{error}");
+            check_claim(claim, &[neighbour], &["id"]).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_shared_directory_and_parents_may_be_shared() {
+        let claim = Claim { code: Some("canary-1"), identity_dir: Some("/private/canary-1") };
+        let neighbours = [neighbour(Some("canary-2"), "/shared", SHARED), neighbour(None, "/private", "/backup")];
+        check_claim(claim, &neighbours, &[]).unwrap();
+    }
+
+    #[test]
+    fn cpus_end_where_the_host_ends() {
+        check_cpus(Some(Cpus::from_nano(2_000_000_000)), 2).unwrap();
+        let message = check_cpus(Some(Cpus::from_nano(2_500_000_000)), 2).unwrap_err().message;
+        assert_eq!(message, "cpus must be 0.01 up to the 2 CPUs of the host, got: `2.5`");
+    }
+}

@@ -1,0 +1,216 @@
+//! The one place where every field of a scanner is compared: a new field does not compile until it is handled here.
+
+use serde_json::{Value, json};
+
+use super::desired::Desired;
+use super::environment::{self, Environment};
+use super::image::WantedImage;
+use super::limits::{ActualLimits, Limits, MemorySwap};
+use super::mount;
+use super::observed::Observed;
+use crate::secret::MASK;
+
+/// How a difference is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Live, same container.
+    Update,
+    /// By a new container.
+    Replace,
+}
+
+/// What came out of comparing one field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// As wanted.
+    Same,
+    /// Not as wanted.
+    Differs(Way),
+}
+
+/// One field, with values that may be shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// The option's name.
+    pub field: &'static str,
+    /// As it is.
+    pub before: Value,
+    /// As it shall be.
+    pub after: Value,
+    /// Whether that is a difference.
+    pub verdict: Verdict,
+}
+
+/// What the engine below can do, as far as it changes what a difference is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineTraits {
+    /// The engine labels mounts (`SELinux`), so that a missing `z` matters.
+    pub labels_enforced: bool,
+    /// The engine can limit swap; where it cannot, it reports every limit as unlimited.
+    pub swap_accounting: bool,
+}
+
+impl Default for EngineTraits {
+    fn default() -> Self {
+        Self { labels_enforced: false, swap_accounting: true }
+    }
+}
+
+/// Compares every field that the task manages; what it leaves to the scanner is not in the list.
+#[must_use]
+pub fn compare(desired: &Desired, observed: &Observed, image: &WantedImage, engine: EngineTraits) -> Vec<Comparison> {
+    let Desired {
+        code: _,
+        url: _,
+        image: image_ref,
+        shared_dir,
+        private_dir: _,
+        private_dir_mode: _, // of the host, not of the container: compared by the plan
+        limits,
+        proxy: _,
+        polling_interval: _,
+        update_interval: _,
+        refresh_interval: _,
+        ca_dir,
+        network,
+        env: _,
+        restart_policy,
+        privileged,
+        labels,
+    } = desired;
+    let mut list = List(Vec::new());
+    let (before, after) = shown_images(observed, image_ref.as_str(), image);
+    list.add("image", before, after, is_image(observed, image), Way::Replace);
+    list.environment(desired, observed, image);
+    let identity_dir = desired.identity_dir();
+    list.mount("shared_dir", observed, mount::SHARED, Some(shared_dir.as_str()), engine);
+    list.mount("private_dir", observed, mount::PRIVATE, Some(identity_dir.as_str()), engine);
+    list.mount("ca_dir", observed, mount::CA, ca_dir.as_ref().map(super::directory::Directory::as_str), engine);
+    list.limits(limits, &observed.limits, engine);
+    if let Some(network) = network {
+        let same = observed.network == *network || (network == "default" && observed.network == "bridge");
+        list.add("network", observed.network.as_str(), network.as_str(), same, Way::Replace);
+    }
+    if let Some(policy) = restart_policy {
+        let (before, after) = (observed.restart_policy.to_string(), policy.to_string());
+        list.add("restart_policy", before, after, observed.restart_policy == *policy, Way::Update);
+    }
+    if let Some(privileged) = privileged {
+        list.add("privileged", observed.privileged, *privileged, observed.privileged == *privileged, Way::Replace);
+    }
+    if !labels.is_empty() {
+        let held: Value = labels.keys().map(|key| (key.clone(), json!(observed.labels.get(key)))).collect();
+        let same = labels.iter().all(|(key, value)| observed.labels.get(key) == Some(value));
+        list.add("labels", held, json!(labels), same, Way::Replace);
+    }
+    list.0
+}
+
+fn is_image(observed: &Observed, image: &WantedImage) -> bool {
+    matches!(image, WantedImage::Local { id, .. } if *id == observed.image_id)
+}
+
+/// Both names; where a name has come to mean another image, the ids with them.
+fn shown_images(observed: &Observed, wanted: &str, image: &WantedImage) -> (String, String) {
+    if observed.image != wanted || is_image(observed, image) {
+        return (observed.image.clone(), wanted.to_owned());
+    }
+    let after = match image {
+        WantedImage::Local { id, .. } => id,
+        WantedImage::ToPull => "to be pulled",
+    };
+    (format!("{wanted} ({})", observed.image_id), format!("{wanted} ({after})"))
+}
+
+struct List(Vec<Comparison>);
+
+impl List {
+    fn add(&mut self, field: &'static str, before: impl Into<Value>, after: impl Into<Value>, same: bool, way: Way) {
+        let verdict = if same { Verdict::Same } else { Verdict::Differs(way) };
+        self.0.push(Comparison { field, before: before.into(), after: after.into(), verdict });
+    }
+
+    fn environment(&mut self, desired: &Desired, observed: &Observed, image: &WantedImage) {
+        let base = match image {
+            WantedImage::Local { id, env } if *id == observed.image_id => Some(env),
+            // Another image is a difference of its own; what the old one brought is none.
+            _ => observed.image_env.as_ref(),
+        };
+        let wanted = desired.variables();
+        let expected = base.cloned().unwrap_or_default().overlaid(&wanted);
+        let mut actual = observed.env.clone();
+        if observed.podman {
+            actual = actual.without_podmans(&expected);
+        }
+        let url = |env: &Environment| env.value(environment::URL).map(str::to_owned);
+        let same_url = url(&actual).is_some_and(|url| desired.url.means(&url));
+        self.add("qualys_url", url(&actual), url(&expected), same_url, Way::Replace);
+        for (variable, option) in environment::OWNED.iter().filter(|(variable, _)| *variable != environment::URL) {
+            let secret = [environment::CODE, environment::PROXY].contains(variable);
+            let shown = |env: &Environment| match env.value(variable) {
+                Some(_) if secret => Value::from(MASK),
+                value => Value::from(value),
+            };
+            let same = actual.value(variable) == expected.value(variable);
+            self.add(option, shown(&actual), shown(&expected), same, Way::Replace);
+        }
+        self.further_variables(&actual, &expected, base.is_some());
+    }
+
+    /// `env`: names only. With the image gone, variables that nobody asked for may be the image's.
+    fn further_variables(&mut self, actual: &Environment, expected: &Environment, base_known: bool) {
+        let owned = |name: &str| environment::OWNED.iter().any(|(variable, _)| *variable == name);
+        let differing = |these: &Environment, those: &Environment, all: bool| -> Value {
+            these
+                .iter()
+                .filter(|(name, value)| !owned(name) && those.value(name) != Some(value))
+                .filter(|(name, _)| all || those.value(name).is_some())
+                .map(|(name, _)| (name.to_owned(), Value::from(MASK)))
+                .collect()
+        };
+        let (before, after) = (differing(actual, expected, base_known), differing(expected, actual, true));
+        let same = before == json!({}) && after == json!({});
+        self.add("env", before, after, same, Way::Replace);
+    }
+
+    fn mount(
+        &mut self,
+        field: &'static str,
+        observed: &Observed,
+        destination: &str,
+        wanted: Option<&str>,
+        engine: EngineTraits,
+    ) {
+        let actual = observed.mount(destination);
+        // Podman consumes the `z` and never reports it.
+        let labels_enforced = engine.labels_enforced && !observed.podman;
+        let same = match (wanted, actual) {
+            (Some(source), Some(mount)) => mount.serves(source, labels_enforced),
+            (wanted, actual) => wanted.is_none() && actual.is_none(),
+        };
+        let before = actual.map(|mount| match (mount.read_write, mount.relabel || !labels_enforced) {
+            (true, true) => mount.source.clone(),
+            (true, false) => format!("{} (without z)", mount.source),
+            (false, _) => format!("{} (read-only)", mount.source),
+        });
+        self.add(field, before, wanted, same, Way::Replace);
+    }
+
+    fn limits(&mut self, wanted: &Limits, actual: &ActualLimits, engine: EngineTraits) {
+        let way = |wanted: bool| if wanted { Way::Update } else { Way::Replace };
+        let (memory, swap, cpus) = (wanted.memory(), wanted.memory_swap(), wanted.cpus);
+        self.add("memory", actual.memory, memory, actual.memory == memory, way(memory.is_some()));
+        let cannot_tell =
+            !engine.swap_accounting && actual.memory_swap == Some(MemorySwap::Unlimited) && swap.is_some();
+        let shown = |swap: Option<MemorySwap>| {
+            swap.map(|swap| match swap {
+                MemorySwap::Unlimited => json!("unlimited"),
+                MemorySwap::Bytes(bytes) => json!(bytes),
+            })
+        };
+        let same = actual.memory_swap == swap || cannot_tell;
+        self.add("memory_swap", shown(actual.memory_swap), shown(swap), same, way(swap.is_some()));
+        let shown = |cpus: Option<super::limits::Cpus>| cpus.map(super::limits::Cpus::to_f64);
+        self.add("cpus", shown(actual.cpus), shown(cpus), actual.cpus == cpus, way(cpus.is_some()));
+    }
+}

@@ -1,0 +1,322 @@
+//! What is meant: a task's options, parsed once into values that can only be right.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::code::Code;
+use super::directory::{Directory, Mode};
+use super::environment::{self, Environment};
+use super::image::ImageRef;
+use super::limits::Limits;
+use super::name::Name;
+use super::proxy::Proxy;
+use super::qualys_url::QualysUrl;
+use super::restart_policy::RestartPolicy;
+use crate::error::{Error, Result};
+use crate::protocol::arguments::{Arguments, Pull, Recreate, State};
+use crate::secret;
+
+/// One task for one scanner.
+#[derive(Debug)]
+pub struct Request {
+    /// Whom it is about.
+    pub name: Name,
+    /// The whole scanner, or `None` when only the run state of an existing one is managed.
+    pub desired: Option<Desired>,
+    /// What to do with it.
+    pub wish: Wish,
+}
+
+/// The scanner as it shall be; one field for each thing that is compared ([`super::compare`]).
+#[derive(Debug, Clone)]
+pub struct Desired {
+    /// Its credential, and the name of its private directory.
+    pub code: Code,
+    /// Its platform.
+    pub url: QualysUrl,
+    /// Its image.
+    pub image: ImageRef,
+    /// Shared by all scanners of the host.
+    pub shared_dir: Directory,
+    /// Holds one directory for each code.
+    pub private_dir: Directory,
+    /// Of `<private_dir>/<code>`, when enforced.
+    pub private_dir_mode: Option<Mode>,
+    /// Memory, swap, CPUs.
+    pub limits: Limits,
+    /// The proxy to the platform.
+    pub proxy: Option<Proxy>,
+    /// Seconds between two polls for jobs.
+    pub polling_interval: Option<i64>,
+    /// Minutes between two looks for updates.
+    pub update_interval: Option<i64>,
+    /// Minutes between two synchronisations with the platform.
+    pub refresh_interval: Option<i64>,
+    /// A private root CA.
+    pub ca_dir: Option<Directory>,
+    /// The network; `None`: whatever it has.
+    pub network: Option<String>,
+    /// Further variables.
+    pub env: Environment,
+    /// `None`: whatever it has.
+    pub restart_policy: Option<RestartPolicy>,
+    /// `None`: whatever it has.
+    pub privileged: Option<bool>,
+    /// Labels to hold among others.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What a task wants done, beside how the scanner shall look.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// The state to reach.
+    pub state: State,
+    /// Whether replacing is allowed, or asked for.
+    pub recreate: Recreate,
+    /// Restart a running scanner that needs no other change.
+    pub restart: bool,
+    /// Delete the private directory with the scanner.
+    pub purge: bool,
+    /// When to pull.
+    pub pull: Pull,
+    /// How long a started scanner must stay up; zero: not looked at.
+    pub settle: Duration,
+    /// Seconds between SIGTERM and SIGKILL; `None`: the container's own, else the engine's 10.
+    pub stop_timeout: Option<i32>,
+}
+
+/// What may be given when only the run state is managed.
+const RUN_STATE_OPTIONS: &[&str] =
+    &["name", "state", "restart", "purge", "settle", "stop_timeout", "docker_host", "timeout"];
+
+impl Request {
+    /// What `arguments` mean.
+    ///
+    /// # Errors
+    /// For the first option whose value cannot be meant; it names the option, the value (unless secret) and the cure.
+    pub fn parse(arguments: &Arguments) -> Result<Self> {
+        let name = Name::parse(&arguments.name)?;
+        let desired = if let (Some(code), Some(url), Some(image)) =
+            (&arguments.personalization_code, &arguments.qualys_url, &arguments.image)
+        {
+            Some(Desired::parse(arguments, code, url, image)?)
+        } else {
+            refuse_configuration(&arguments.given)?;
+            None
+        };
+        Ok(Self { name, desired, wish: Wish::parse(arguments)? })
+    }
+}
+
+impl Desired {
+    fn parse(arguments: &Arguments, code: &str, url: &str, image: &str) -> Result<Self> {
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let limits =
+            Limits::parse(arguments.memory.as_deref(), arguments.memory_swap.as_deref(), arguments.cpus.as_deref());
+        Ok(Self {
+            code: Code::parse(code)?,
+            url: QualysUrl::parse(url)?,
+            image: ImageRef::parse(image)?,
+            shared_dir: Directory::parse("shared_dir", &arguments.shared_dir)?,
+            private_dir: Directory::parse("private_dir", &arguments.private_dir)?,
+            private_dir_mode: given(&arguments.private_dir_mode).map(|mode| Mode::parse(&mode)).transpose()?,
+            limits: limits?,
+            proxy: given(&arguments.https_proxy).map(|proxy| Proxy::parse(&proxy)).transpose()?,
+            polling_interval: in_range("polling_interval", arguments.polling_interval, 30, 180, "seconds")?,
+            update_interval: in_range("update_interval", arguments.update_interval, 30, 240, "minutes")?,
+            refresh_interval: in_range("refresh_interval", arguments.refresh_interval, 10, 360, "minutes")?,
+            ca_dir: given(&arguments.ca_dir).map(|path| Directory::parse("ca_dir", &path)).transpose()?,
+            network: given(&arguments.network).map(|network| parse_network(&network)).transpose()?,
+            env: parse_env(arguments.env.as_ref())?,
+            restart_policy: given(&arguments.restart_policy).map(|policy| RestartPolicy::parse(&policy)).transpose()?,
+            privileged: arguments.privileged,
+            labels: texts("labels", arguments.labels.as_ref())?,
+        })
+    }
+
+    /// `<private_dir>/<code>`: the scanner's identity is in it.
+    #[must_use]
+    pub fn identity_dir(&self) -> Directory {
+        self.private_dir.join(self.code.expose())
+    }
+
+    /// The variables that the scanner is run with, beside those of its image.
+    #[must_use]
+    pub fn variables(&self) -> Environment {
+        let mut variables = self.env.clone();
+        variables.set(environment::CODE, self.code.expose());
+        variables.set(environment::URL, self.url.as_str());
+        if let Some(proxy) = &self.proxy {
+            variables.set(environment::PROXY, proxy.expose());
+        }
+        for (name, interval) in [
+            (environment::POLLING_INTERVAL, self.polling_interval),
+            (environment::UPDATE_INTERVAL, self.update_interval),
+            (environment::REFRESH_INTERVAL, self.refresh_interval),
+        ] {
+            if let Some(interval) = interval {
+                variables.set(name, interval.to_string());
+            }
+        }
+        variables
+    }
+}
+
+impl Wish {
+    fn parse(arguments: &Arguments) -> Result<Self> {
+        let settle = Duration::try_from_secs_f64(arguments.settle)
+            .ok()
+            .filter(|settle| settle.as_secs() <= 3600)
+            .ok_or_else(|| Error::invalid(format!("settle must be 0 to 3600 seconds, got: `{}`", arguments.settle)))?;
+        let stop_timeout = in_range("stop_timeout", arguments.stop_timeout, 0, 86_400, "seconds")?;
+        Ok(Self {
+            state: arguments.state,
+            recreate: arguments.recreate,
+            restart: arguments.restart,
+            purge: arguments.purge,
+            pull: arguments.pull,
+            settle,
+            stop_timeout: stop_timeout.and_then(|seconds| i32::try_from(seconds).ok()),
+        })
+    }
+}
+
+fn refuse_configuration(given: &BTreeSet<&'static str>) -> Result<()> {
+    let refused: Vec<_> = given.iter().filter(|name| !RUN_STATE_OPTIONS.contains(name)).copied().collect();
+    if refused.is_empty() {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "without personalization_code, qualys_url and image only the run state of an existing scanner is managed; \
+         give all three, or leave out: {}",
+        refused.join(", ")
+    )))
+}
+
+fn in_range(option: &str, value: Option<i64>, least: i64, most: i64, unit: &str) -> Result<Option<i64>> {
+    match value {
+        Some(value) if !(least..=most).contains(&value) => {
+            Err(Error::invalid(format!("{option} must be {least} to {most} {unit}, got: `{value}`")))
+        }
+        value => Ok(value),
+    }
+}
+
+fn parse_network(text: &str) -> Result<String> {
+    let valid = text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+    if valid {
+        return Ok(text.to_owned());
+    }
+    Err(Error::invalid(format!("network must be the name of a docker network, got: `{text}`")))
+}
+
+fn parse_env(env: Option<&BTreeMap<String, Value>>) -> Result<Environment> {
+    let mut parsed = Environment::default();
+    for (name, value) in texts("env", env)? {
+        if let Some((_, option)) = environment::OWNED.iter().find(|(owned, _)| *owned == name) {
+            return Err(Error::invalid(format!(
+                "env must not name a variable that an option owns; use {option} instead of `{name}`"
+            )));
+        }
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            return Err(Error::invalid(format!(
+                "env needs names without `=` and names and values without NUL, got: `{name}`"
+            )));
+        }
+        secret::remember_value(&value);
+        parsed.set(&name, value);
+    }
+    Ok(parsed)
+}
+
+/// The entries of a dict option whose values must be texts: YAML would turn `yes`, `010` and `1.10` into something else.
+fn texts(option: &str, dict: Option<&BTreeMap<String, Value>>) -> Result<BTreeMap<String, String>> {
+    let entries = dict.into_iter().flatten();
+    entries
+        .map(|(key, value)| match value {
+            Value::String(text) => Ok((key.clone(), text.clone())),
+            _ => Err(Error::invalid(format!("{option} needs texts as values; put the value in quotes of: `{key}`"))),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::protocol::options::{OPTIONS, TOGETHER};
+    use crate::protocol::validate::validate;
+    use rstest::rstest;
+    use serde_json::json;
+
+    /// A request from `options` on top of the least that makes a scanner.
+    pub(crate) fn request(options: &Value) -> Result<Request> {
+        let mut all = json!({"name": "scanner", "personalization_code": "code-4711", "qualys_url": "US1", "image": "qualys/qcsa"});
+        all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        parse(&all)
+    }
+
+    pub(crate) fn parse(options: &Value) -> Result<Request> {
+        let valid = validate("qcss_scanner", OPTIONS, TOGETHER, options.as_object().unwrap())?;
+        Request::parse(&Arguments::new(valid.values, valid.given)?)
+    }
+
+    #[test]
+    fn options_reach_the_environment_as_the_vendor_names_them() {
+        let request = request(&json!({
+            "https_proxy": "u:p@proxy:3128", "polling_interval": 30, "update_interval": "240", "refresh_interval": 10,
+            "env": {"DISREGARD_PID_LIMIT": "yes"},
+        }));
+        assert_eq!(
+            request.unwrap().desired.unwrap().variables().to_entries(),
+            [
+                "DISREGARD_PID_LIMIT=yes",
+                "HTTPS_PROXY=u:p@proxy:3128",
+                "PERSONALIZATION_CODE=code-4711",
+                "QUALYS_URL=https://qualysguard.qualys.com",
+                "REFRESH_INTERVAL_MIN=10",
+                "SCAND_POLL_INTERVAL_SEC=30",
+                "UPDATE_INTERVAL_MIN=240",
+            ]
+        );
+    }
+
+    #[rstest]
+    #[case(json!({"polling_interval": 29}), "polling_interval must be 30 to 180 seconds, got: `29`")]
+    #[case(json!({"update_interval": 241}), "update_interval must be 30 to 240 minutes, got: `241`")]
+    #[case(json!({"refresh_interval": -1}), "refresh_interval must be 10 to 360 minutes, got: `-1`")]
+    #[case(json!({"settle": -1}), "settle must be 0 to 3600 seconds, got: `-1`")]
+    #[case(json!({"stop_timeout": -1}), "stop_timeout must be 0 to 86400 seconds, got: `-1`")]
+    #[case(json!({"network": "--ip"}), "network must be the name of a docker network, got: `--ip`")]
+    #[case(json!({"env": {"QUALYS_URL": "x"}}),
+        "env must not name a variable that an option owns; use qualys_url instead of `QUALYS_URL`")]
+    #[case(json!({"env": {"A=B": "x"}}), "env needs names without `=` and names and values without NUL, got: `A=B`")]
+    #[case(json!({"env": {"A": true}}), "env needs texts as values; put the value in quotes of: `A`")]
+    #[case(json!({"labels": {"a": 1}}), "labels needs texts as values; put the value in quotes of: `a`")]
+    #[case(json!({"shared_dir": "relative"}), "shared_dir must be an absolute path, got: `relative`")]
+    fn refuses_by_name_value_and_cure(#[case] options: Value, #[case] message: &str) {
+        assert_eq!(request(&options).unwrap_err(), Error::invalid(message));
+    }
+
+    #[test]
+    fn without_the_three_only_the_run_state_is_managed() {
+        let request = parse(&json!({"name": "ab", "state": "stopped", "stop_timeout": 5})).unwrap();
+        assert!(request.desired.is_none());
+        let error = parse(&json!({"name": "ab", "memory": "1g", "env": {}})).unwrap_err();
+        assert!(error.message.ends_with("give all three, or leave out: env, memory"), "{error}");
+    }
+
+    #[test]
+    fn empty_texts_of_optional_options_are_as_good_as_left_out() {
+        let options = json!({"https_proxy": "", "ca_dir": "", "network": "", "restart_policy": "", "memory": "", "private_dir_mode": ""});
+        let desired = request(&options).unwrap().desired.unwrap();
+        assert!(desired.proxy.is_none() && desired.ca_dir.is_none() && desired.network.is_none());
+        assert!(
+            desired.restart_policy.is_none()
+                && desired.private_dir_mode.is_none()
+                && desired.limits == Limits::default()
+        );
+    }
+}

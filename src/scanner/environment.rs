@@ -1,0 +1,139 @@
+//! The environment of a scanner: how options reach it, and what of it is whose.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::secret::MASK;
+
+/// Carries `personalization_code`.
+pub const CODE: &str = "PERSONALIZATION_CODE";
+/// Carries `qualys_url`.
+pub const URL: &str = "QUALYS_URL";
+/// Carries `https_proxy`.
+pub const PROXY: &str = "HTTPS_PROXY";
+/// Carries `polling_interval`, in seconds.
+pub const POLLING_INTERVAL: &str = "SCAND_POLL_INTERVAL_SEC";
+/// Carries `update_interval`, in minutes.
+pub const UPDATE_INTERVAL: &str = "UPDATE_INTERVAL_MIN";
+/// Carries `refresh_interval`, in minutes.
+pub const REFRESH_INTERVAL: &str = "REFRESH_INTERVAL_MIN";
+
+/// The variables that options own, each with its option: `env` may not name them.
+pub const OWNED: &[(&str, &str)] = &[
+    (CODE, "personalization_code"),
+    (URL, "qualys_url"),
+    (PROXY, "https_proxy"),
+    (POLLING_INTERVAL, "polling_interval"),
+    (UPDATE_INTERVAL, "update_interval"),
+    (REFRESH_INTERVAL, "refresh_interval"),
+];
+
+/// Variables whose values everyone may see.
+const PUBLIC: &[&str] = &[URL, POLLING_INTERVAL, UPDATE_INTERVAL, REFRESH_INTERVAL];
+
+/// What Podman adds to a container's environment by itself.
+const PODMAN: &[&str] = &["container", "HOME", "HOSTNAME", "TERM"];
+
+/// Variables and their values; prints only the names.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// From the engine's `NAME=value` entries; the last of a name counts, as in the container.
+    pub fn from_entries<'a>(entries: impl IntoIterator<Item = &'a String>) -> Self {
+        Self(
+            entries
+                .into_iter()
+                .filter_map(|entry| entry.split_once('='))
+                .map(|(n, v)| (n.to_owned(), v.to_owned()))
+                .collect(),
+        )
+    }
+
+    /// As the engine's `NAME=value` entries, sorted by name.
+    #[must_use]
+    pub fn to_entries(&self) -> Vec<String> {
+        self.0.iter().map(|(name, value)| format!("{name}={value}")).collect()
+    }
+
+    /// Adds a variable.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.0.insert(name.to_owned(), value.into());
+    }
+
+    /// The value of `name`.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// All variables.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The environment of a container whose image brings this one when it is run with `own`.
+    #[must_use]
+    pub fn overlaid(&self, own: &Self) -> Self {
+        let mut all = self.0.clone();
+        all.extend(own.0.clone());
+        Self(all)
+    }
+
+    /// Without what the engine itself put there: Podman's additions that `expected` does not ask for.
+    #[must_use]
+    pub fn without_podmans(&self, expected: &Self) -> Self {
+        let own = |name: &str| !PODMAN.contains(&name) || expected.0.contains_key(name);
+        Self(self.0.iter().filter(|(name, _)| own(name)).map(|(n, v)| (n.clone(), v.clone())).collect())
+    }
+
+    /// The values that nobody may see, given what `image` brings: everything but the image's own and the public ones.
+    pub fn secrets<'a>(&'a self, image: Option<&'a Self>) -> impl Iterator<Item = &'a str> {
+        self.iter().filter_map(move |(name, value)| {
+            let of_image = image.is_some_and(|image| image.value(name) == Some(value));
+            (!of_image && !PUBLIC.contains(&name)).then_some(value)
+        })
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.0.keys().map(|name| (name, MASK))).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(entries: &[&str]) -> Environment {
+        Environment::from_entries(&entries.iter().map(|&entry| entry.to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_last_entry_of_a_name_counts_and_values_may_hold_anything() {
+        let env = environment(&["A=1", "A=2", "B=x=y", "C=", "D=line\ntwo", "NO_VALUE"]);
+        assert_eq!(env.to_entries(), ["A=2", "B=x=y", "C=", "D=line\ntwo"]);
+    }
+
+    #[test]
+    fn own_variables_win_over_those_of_the_image() {
+        let all = environment(&["PATH=/bin", "V=1"]).overlaid(&environment(&["V=2", "W=3"]));
+        assert_eq!(all.to_entries(), ["PATH=/bin", "V=2", "W=3"]);
+    }
+
+    #[test]
+    fn podmans_additions_do_not_count_unless_they_were_asked_for() {
+        let actual = environment(&["A=1", "TERM=xterm", "container=podman", "HOSTNAME=x"]);
+        assert_eq!(actual.without_podmans(&environment(&["TERM=dumb"])).to_entries(), ["A=1", "TERM=xterm"]);
+    }
+
+    #[test]
+    fn debug_and_secrets_keep_values_apart() {
+        let env = environment(&["PERSONALIZATION_CODE=canary", "QUALYS_URL=https://x", "PATH=/bin", "MINE=secret"]);
+        assert!(!format!("{env:?}").contains("canary"));
+        let image = environment(&["PATH=/bin"]);
+        let secrets: Vec<_> = env.secrets(Some(&image)).collect();
+        assert_eq!(secrets, ["secret", "canary"]);
+    }
+}

@@ -1,0 +1,84 @@
+//! The directories that a scanner sees: where they are mounted, and when two ways of writing a mount mean the same.
+
+use super::directory::plain;
+
+/// Where the shared directory is mounted.
+pub const SHARED: &str = "/usr/local/qualys";
+/// Where `<private_dir>/<code>` is mounted; whatever has a mount here is a scanner.
+pub const PRIVATE: &str = "/usr/local/qualys/admin/etc";
+/// Where the private root CA is mounted.
+pub const CA: &str = "/usr/local/bin";
+
+/// A mount as the engine reports it, by its meaning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// The host's path in its plainest spelling; of a volume, the path of its data.
+    pub source: String,
+    /// The container's path in its plainest spelling.
+    pub destination: String,
+    /// Whether the container may write.
+    pub read_write: bool,
+    /// Whether it was asked for with `z` or `Z`.
+    pub relabel: bool,
+}
+
+impl Mount {
+    /// From what the engine reports, with `mode` such as `z` or `rw,Z`.
+    #[must_use]
+    pub fn new(source: &str, destination: &str, read_write: bool, mode: &str) -> Self {
+        let relabel = mode.split(',').any(|flag| flag.eq_ignore_ascii_case("z"));
+        Self { source: plain(source), destination: plain(destination), read_write, relabel }
+    }
+
+    /// Whether this serves a scanner that wants `source`; a missing `z` matters only where the engine enforces labels.
+    #[must_use]
+    pub fn serves(&self, source: &str, labels_enforced: bool) -> bool {
+        self.source == source && self.read_write && (self.relabel || !labels_enforced)
+    }
+
+    /// Whether this one and the directory `other` share files: same path, or one below the other.
+    #[must_use]
+    pub fn overlaps(&self, other: &str) -> bool {
+        let below = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
+        self.source == other || below(&self.source, other)
+    }
+}
+
+/// `source:destination:z`, as the vendor's command has it.
+#[must_use]
+pub fn bind(source: &str, destination: &str) -> String {
+    format!("{source}:{destination}:z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("/shared", true, "z", true, true)]
+    #[case("/shared/", true, "rw,z", true, true)]
+    #[case("/shared", true, "Z,rw", true, true)]
+    #[case("/shared", true, "", false, true)]
+    #[case("/shared", true, "", true, false)]
+    #[case("/shared", false, "ro,z", false, false)]
+    #[case("/other", true, "z", false, false)]
+    fn mounts_are_compared_by_meaning(
+        #[case] source: &str,
+        #[case] read_write: bool,
+        #[case] mode: &str,
+        #[case] labels_enforced: bool,
+        #[case] serves: bool,
+    ) {
+        let mount = Mount::new(source, "/usr/local/qualys/", read_write, mode);
+        assert_eq!(mount.destination, SHARED);
+        assert_eq!(mount.serves("/shared", labels_enforced), serves);
+    }
+
+    #[test]
+    fn a_directory_overlaps_with_itself_and_what_is_in_it() {
+        let mount = Mount::new("/private/code", PRIVATE, true, "");
+        assert!(mount.overlaps("/private/code") && mount.overlaps("/private"));
+        assert!(!mount.overlaps("/private/co") && !mount.overlaps("/private/code/below"));
+    }
+}

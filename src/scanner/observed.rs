@@ -1,0 +1,121 @@
+//! A container as it is, in the domain's terms.
+
+use std::collections::BTreeMap;
+
+use super::environment::Environment;
+use super::limits::ActualLimits;
+use super::mount::{self, Mount};
+use super::restart_policy::RestartPolicy;
+
+/// What the container is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Never started.
+    Created,
+    /// Up.
+    Running,
+    /// Up and frozen.
+    Paused,
+    /// Ended, and about to be started again by its restart policy.
+    Restarting,
+    /// On its way out.
+    Removing,
+    /// Ended.
+    Exited,
+    /// Could not be removed.
+    Dead,
+}
+
+impl Status {
+    /// Docker's word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Restarting => "restarting",
+            Self::Removing => "removing",
+            Self::Exited => "exited",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// Whether a stop has something to do.
+    #[must_use]
+    pub const fn is_up(self) -> bool {
+        matches!(self, Self::Running | Self::Paused | Self::Restarting)
+    }
+}
+
+/// What a replacement notes on itself about the scanner whose place it takes (labels of the new container).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replaces {
+    /// The old container.
+    pub id: String,
+    /// Whether the old one was up.
+    pub was_up: bool,
+    /// Its restart policy, which is switched off while the replacement is at work.
+    pub restart_policy: RestartPolicy,
+}
+
+/// One container.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    /// Its whole id.
+    pub id: String,
+    /// Its name, without the engine's slash.
+    pub name: String,
+    /// The image as it was named when the container was made.
+    pub image: String,
+    /// The image's id, with `sha256:`.
+    pub image_id: String,
+    /// What it does now.
+    pub status: Status,
+    /// When it was last started, RFC 3339 as the engine writes it; `None` before the first start.
+    pub started_at: Option<String>,
+    /// How it last ended.
+    pub exit_code: i64,
+    /// How often its restart policy brought it back.
+    pub restart_count: i64,
+    /// Memory, swap, CPUs.
+    pub limits: ActualLimits,
+    /// The whole environment, the image's part included.
+    pub env: Environment,
+    /// The part that its image brings; `None` when that image is gone.
+    pub image_env: Option<Environment>,
+    /// All mounts.
+    pub mounts: Vec<Mount>,
+    /// What happens when it ends.
+    pub restart_policy: RestartPolicy,
+    /// Whether it has the host's rights.
+    pub privileged: bool,
+    /// The network that it was made on, by name; `bridge` for the engine's default.
+    pub network: String,
+    /// All labels, the image's included.
+    pub labels: BTreeMap<String, String>,
+    /// Whether the engine removes it when it stops (`--rm`).
+    pub auto_remove: bool,
+    /// Its own grace between SIGTERM and SIGKILL, in seconds.
+    pub stop_timeout: Option<i64>,
+    /// Set on a replacement.
+    pub replaces: Option<Replaces>,
+    /// Whether the engine is Podman, which reports some things in its own way.
+    pub podman: bool,
+}
+
+impl Observed {
+    /// The mount at `destination`.
+    #[must_use]
+    pub fn mount(&self, destination: &str) -> Option<&Mount> {
+        self.mounts.iter().find(|mount| mount.destination == destination)
+    }
+
+    /// Whether this is a scanner, whoever made it: it has one of its mounts, or a personalization code.
+    #[must_use]
+    pub fn is_scanner(&self) -> bool {
+        self.mount(mount::PRIVATE).is_some()
+            || self.mount(mount::SHARED).is_some()
+            || self.env.value(super::environment::CODE).is_some()
+    }
+}
