@@ -7,6 +7,7 @@
 //!                    └ engine (Docker API), host (directories, lock)
 //! ```
 
+pub mod engine;
 pub mod error;
 pub mod protocol;
 pub mod scanner;

@@ -1,0 +1,288 @@
+//! The seam to the Docker engine: bollard on the one side, the domain's words on the other.
+//!
+//! Nothing above this folder knows bollard. Every call is bounded in time, says what it was doing when it fails, and never
+//! lets an answer's text through that the engine did not mean as a message.
+
+mod body;
+mod failure;
+mod host;
+mod image;
+mod neighbours;
+mod translate;
+mod transport;
+
+use std::future::Future;
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::models::{ContainerCreateBody, ContainerInspectResponse, ContainerUpdateBody, NetworkConnectRequest};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
+    StopContainerOptionsBuilder,
+};
+use futures_util::StreamExt;
+
+pub use self::failure::Failure;
+pub use self::host::DockerHost;
+pub use self::image::LocalImage;
+use crate::error::Result;
+use crate::scanner::desired::Desired;
+use crate::scanner::name::Name;
+use crate::scanner::observed::Observed;
+use crate::scanner::plan::Update;
+use crate::scanner::restart_policy::RestartPolicy;
+
+/// Docker's own grace between SIGTERM and SIGKILL, in seconds.
+const STOP_TIMEOUT: u32 = 10;
+
+/// A connection to an engine, at the API version that both sides know.
+#[derive(Debug)]
+pub struct Engine {
+    docker: Docker,
+    host: DockerHost,
+    timeout: Duration,
+    podman: bool,
+}
+
+/// What an engine says of itself and its host.
+#[derive(Debug, Clone, Copy)]
+pub struct Info {
+    /// Mounts are labelled.
+    pub labels_enforced: bool,
+    /// Swap can be limited.
+    pub swap_accounting: bool,
+    /// CPUs of the host.
+    pub cpus: u32,
+}
+
+impl Engine {
+    /// Connects to `host`; `timeout` bounds each call but those that take as long as they take (pull, stop).
+    ///
+    /// # Errors
+    /// When nothing there speaks the Docker API, or the user may not talk to it.
+    pub async fn connect(host: DockerHost, timeout: Duration) -> Result<Self> {
+        let (docker, podman) = tokio::time::timeout(timeout, transport::connect(&host, timeout))
+            .await
+            .unwrap_or(Err(Failure::TimedOut(timeout)))
+            .map_err(|failure| failure.on_connect(&host))?;
+        Ok(Self { docker, host, timeout, podman })
+    }
+
+    /// Where the engine listens.
+    #[must_use]
+    pub const fn host(&self) -> &DockerHost {
+        &self.host
+    }
+
+    async fn call<T>(
+        &self,
+        what: &str,
+        future: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, Failure> {
+        self.call_within(self.timeout, what, future).await
+    }
+
+    async fn call_within<T>(
+        &self,
+        limit: Duration,
+        what: &str,
+        future: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, Failure> {
+        match tokio::time::timeout(limit, future).await {
+            Ok(answer) => answer.map_err(|error| Failure::new(&error).during(what)),
+            Err(_) => Err(Failure::TimedOut(limit).during(what)),
+        }
+    }
+
+    /// The container called exactly `name`; the engine itself would also take the beginning of an id for a name.
+    ///
+    /// # Errors
+    /// When the engine does not answer properly.
+    pub async fn container(&self, name: &str) -> Result<Option<Container>, Failure> {
+        let found = self.inspect(name).await?;
+        Ok(found.filter(|found| found.inspected.name.as_deref().map(|name| name.trim_start_matches('/')) == Some(name)))
+    }
+
+    /// The container of this name or id.
+    async fn inspect(&self, name: &str) -> Result<Option<Container>, Failure> {
+        let what = format!("inspect container `{name}`");
+        match self.call(&what, self.docker.inspect_container(name, None)).await {
+            Ok(inspected) => Ok(Some(Container { inspected, podman: self.podman })),
+            Err(failure) if failure.is_not_found() => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// The container of `id` as it is now, without its image's part being known.
+    ///
+    /// # Errors
+    /// When the engine does not answer properly.
+    pub async fn look_at(&self, id: &str) -> Result<Option<Observed>, Failure> {
+        Ok(self.inspect(id).await?.map(|container| container.observe(None)))
+    }
+
+    /// What the engine says of itself.
+    ///
+    /// # Errors
+    /// When the engine does not answer properly.
+    pub async fn info(&self) -> Result<Info, Failure> {
+        let info = self.call("ask the engine about its host", self.docker.info()).await?;
+        let labels = |options: &Vec<String>| options.iter().any(|option| option.contains("name=selinux"));
+        Ok(Info {
+            labels_enforced: info.security_options.as_ref().is_some_and(labels),
+            swap_accounting: info.swap_limit.unwrap_or(true),
+            cpus: info.ncpu.and_then(|cpus| u32::try_from(cpus).ok()).unwrap_or(u32::MAX),
+        })
+    }
+
+    /// Whether the engine has a network of this name.
+    ///
+    /// # Errors
+    /// When the engine does not answer properly.
+    pub async fn has_network(&self, name: &str) -> Result<bool, Failure> {
+        match self.call(&format!("inspect network `{name}`"), self.docker.inspect_network(name, None)).await {
+            Ok(_) => Ok(true),
+            Err(failure) if failure.is_not_found() => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Makes the container of a scanner, not running; its id.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn create(&self, name: &Name, desired: &Desired) -> Result<String, Failure> {
+        self.create_container(name.as_str(), body::fresh(desired)).await
+    }
+
+    /// Makes the container that shall replace `old`, under its temporary name and not running, with all that the old one
+    /// has and the task does not manage; its id.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn create_successor(&self, name: &Name, desired: &Desired, old: &Observed) -> Result<String, Failure> {
+        let Some(container) = self.inspect(&old.id).await? else {
+            return Err(Failure::NotFound(format!("the scanner is gone: `{name}`")).during("replace the scanner"));
+        };
+        let image = self.image_of(&container).await?;
+        let successor = body::successor(desired, old, &container.inspected, image.as_ref());
+        let id = self.create_container(&name.incoming(), successor.body).await?;
+        for (network, endpoint) in successor.further_networks {
+            let request = NetworkConnectRequest { container: id.clone(), endpoint_config: Some(endpoint) };
+            self.call("connect the scanner to its other networks", self.docker.connect_network(&network, request))
+                .await?;
+        }
+        Ok(id)
+    }
+
+    async fn create_container(&self, name: &str, body: ContainerCreateBody) -> Result<String, Failure> {
+        let options = CreateContainerOptionsBuilder::default().name(name).build();
+        let what = format!("create container `{name}`");
+        Ok(self.call(&what, self.docker.create_container(Some(options), body)).await?.id)
+    }
+
+    /// Starts the container of `id`; fine when it runs already.
+    ///
+    /// # Errors
+    /// When the engine cannot.
+    pub async fn start(&self, id: &str) -> Result<(), Failure> {
+        self.call("start the scanner", self.docker.start_container(id, None)).await
+    }
+
+    /// Thaws the container of `id`.
+    ///
+    /// # Errors
+    /// When the engine cannot.
+    pub async fn unpause(&self, id: &str) -> Result<(), Failure> {
+        self.call("unpause the scanner", self.docker.unpause_container(id)).await
+    }
+
+    /// Stops `container`, giving it `grace` seconds, else its own, else Docker's; fine when it is stopped or gone.
+    ///
+    /// # Errors
+    /// When the engine cannot.
+    pub async fn stop(&self, container: &Observed, grace: Option<i32>) -> Result<(), Failure> {
+        let mut options = StopContainerOptionsBuilder::default();
+        if let Some(grace) = grace {
+            options = options.t(grace);
+        }
+        let own = container.stop_timeout.and_then(|seconds| u32::try_from(seconds).ok());
+        let seconds = grace.and_then(|grace| u32::try_from(grace).ok()).or(own).unwrap_or(STOP_TIMEOUT);
+        let limit = self.timeout + Duration::from_secs(u64::from(seconds));
+        let stopping = self.docker.stop_container(&container.id, Some(options.build()));
+        match self.call_within(limit, "stop the scanner", stopping).await {
+            Err(failure) if failure.is_not_found() => Ok(()),
+            answer => answer,
+        }
+    }
+
+    /// Removes the container of `id` and its anonymous volumes; fine when it is gone.
+    ///
+    /// # Errors
+    /// When the engine cannot.
+    pub async fn remove(&self, id: &str) -> Result<(), Failure> {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        match self.call("remove the container", self.docker.remove_container(id, Some(options))).await {
+            Err(failure) if failure.is_not_found() => Ok(()),
+            answer => answer,
+        }
+    }
+
+    /// Gives the container of `id` another name.
+    ///
+    /// # Errors
+    /// When the name is taken, or the engine cannot.
+    pub async fn rename(&self, id: &str, name: &str) -> Result<(), Failure> {
+        let options = RenameContainerOptionsBuilder::default().name(name).build();
+        self.call(&format!("rename the container to `{name}`"), self.docker.rename_container(id, options)).await
+    }
+
+    /// Changes limits or the restart policy of the container of `id` while it runs.
+    ///
+    /// # Errors
+    /// When the engine refuses, for example memory below what is in use.
+    pub async fn update(&self, id: &str, update: &Update) -> Result<(), Failure> {
+        self.update_container(id, body::update(update)).await
+    }
+
+    /// Changes the restart policy alone.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn set_restart_policy(&self, id: &str, policy: RestartPolicy) -> Result<(), Failure> {
+        self.update_container(id, body::update(&Update { restart_policy: Some(policy), ..Update::default() })).await
+    }
+
+    async fn update_container(&self, id: &str, body: ContainerUpdateBody) -> Result<(), Failure> {
+        self.call("update the scanner", self.docker.update_container(id, body)).await
+    }
+
+    /// The last `count` lines that the container of `id` printed.
+    ///
+    /// # Errors
+    /// When the engine cannot tell, for example because of the log driver.
+    pub async fn last_lines(&self, id: &str, count: usize) -> Result<Vec<String>, Failure> {
+        let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&count.to_string()).build();
+        let reading = async {
+            let mut text = Vec::new();
+            let mut logs = std::pin::pin!(self.docker.logs(id, Some(options)));
+            while let Some(output) = logs.next().await {
+                text.extend_from_slice(&output?.into_bytes());
+            }
+            Ok(text)
+        };
+        let text = self.call("read the scanner's log", reading).await?;
+        Ok(String::from_utf8_lossy(&text)
+            .lines()
+            .map(|line| line.trim_end().to_owned())
+            .filter(|line| !line.is_empty())
+            .collect())
+    }
+}
+
+/// A container as the engine describes it.
+#[derive(Debug)]
+pub struct Container {
+    inspected: ContainerInspectResponse,
+    podman: bool,
+}

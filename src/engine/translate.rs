@@ -1,0 +1,194 @@
+//! From the engine's description of a container to the domain's.
+
+use std::collections::BTreeMap;
+
+use bollard::models::{
+    ContainerState, ContainerStateStatusEnum, HostConfig, MountPoint, RestartPolicy as ApiPolicy, RestartPolicyNameEnum,
+};
+
+use super::Container;
+use crate::scanner::environment::{self, Environment};
+use crate::scanner::limits::{ActualLimits, Cpus, MemorySwap};
+use crate::scanner::mount::{self, Mount};
+use crate::scanner::observed::{Observed, Replaces, Status};
+use crate::scanner::proxy::remember_credentials;
+use crate::scanner::restart_policy::RestartPolicy;
+use crate::secret;
+
+/// On a replacement: the id of the scanner that it replaces.
+pub const REPLACES: &str = "qcss_scanner.replaces";
+/// On a replacement: whether that one was up, `true` or `false`.
+pub const WAS_UP: &str = "qcss_scanner.was_up";
+/// On a replacement: that one's restart policy.
+pub const RESTART_POLICY: &str = "qcss_scanner.restart_policy";
+
+/// The kernel's period, in microseconds, where a quota comes without one.
+const DEFAULT_PERIOD: u64 = 100_000;
+
+impl Container {
+    /// The image's id, with `sha256:` (which Podman leaves out).
+    #[must_use]
+    pub fn image_id(&self) -> String {
+        with_algorithm(self.inspected.image.as_deref().unwrap_or_default())
+    }
+
+    /// In the domain's words; `image_env` is what its own image brings. Whatever is secret in it is remembered.
+    #[must_use]
+    pub fn observe(&self, image_env: Option<Environment>) -> Observed {
+        let inspected = &self.inspected;
+        let config = inspected.config.as_ref();
+        let host_config = inspected.host_config.as_ref();
+        let state = inspected.state.as_ref();
+        let labels: BTreeMap<_, _> =
+            config.and_then(|config| config.labels.clone()).unwrap_or_default().into_iter().collect();
+        let observed = Observed {
+            id: inspected.id.clone().unwrap_or_default(),
+            name: inspected.name.as_deref().unwrap_or_default().trim_start_matches('/').to_owned(),
+            image: config.and_then(|config| config.image.clone()).unwrap_or_default(),
+            image_id: self.image_id(),
+            status: state.map_or(Status::Created, status),
+            started_at: state.and_then(|state| state.started_at.clone()).filter(|time| !time.starts_with("0001-")),
+            exit_code: state.and_then(|state| state.exit_code).unwrap_or_default(),
+            restart_count: inspected.restart_count.unwrap_or_default(),
+            limits: host_config.map(limits).unwrap_or_default(),
+            env: Environment::from_entries(config.and_then(|config| config.env.as_ref()).into_iter().flatten()),
+            image_env,
+            mounts: mounts(inspected.mounts.as_ref()),
+            restart_policy: host_config
+                .and_then(|config| config.restart_policy.as_ref())
+                .map_or(RestartPolicy::No, restart_policy),
+            privileged: host_config.and_then(|config| config.privileged).unwrap_or_default(),
+            network: self.network(),
+            replaces: replaces(&labels),
+            labels,
+            auto_remove: host_config.and_then(|config| config.auto_remove).unwrap_or_default(),
+            stop_timeout: config.and_then(|config| config.stop_timeout),
+            podman: self.podman,
+        };
+        remember_secrets(&observed);
+        observed
+    }
+
+    /// The name of the network that it was made on; the engine may have noted an id.
+    fn network(&self) -> String {
+        let mode =
+            self.inspected.host_config.as_ref().and_then(|config| config.network_mode.clone()).unwrap_or_default();
+        if mode.is_empty() || mode == "default" {
+            return "bridge".to_owned();
+        }
+        let networks = self.inspected.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
+        networks
+            .and_then(|networks| networks.iter().find(|(_, endpoint)| endpoint.network_id.as_ref() == Some(&mode)))
+            .map_or(mode.clone(), |(name, _)| name.clone())
+    }
+}
+
+/// `id` with the `sha256:` that Podman leaves out.
+#[must_use]
+pub fn with_algorithm(id: &str) -> String {
+    if id.is_empty() || id.contains(':') { id.to_owned() } else { format!("sha256:{id}") }
+}
+
+/// A restart policy as the engine writes it.
+#[must_use]
+pub fn to_api_policy(policy: RestartPolicy) -> ApiPolicy {
+    let (name, count) = match policy {
+        RestartPolicy::No => (RestartPolicyNameEnum::NO, 0),
+        RestartPolicy::OnFailure(count) => (RestartPolicyNameEnum::ON_FAILURE, count),
+        RestartPolicy::Always => (RestartPolicyNameEnum::ALWAYS, 0),
+        RestartPolicy::UnlessStopped => (RestartPolicyNameEnum::UNLESS_STOPPED, 0),
+    };
+    ApiPolicy { name: Some(name), maximum_retry_count: (count > 0).then_some(i64::from(count)) }
+}
+
+/// The engine's mounts by their meaning.
+#[must_use]
+pub fn mounts(points: Option<&Vec<MountPoint>>) -> Vec<Mount> {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    points
+        .into_iter()
+        .flatten()
+        .map(|point| {
+            Mount::new(&text(&point.source), &text(&point.destination), point.rw.unwrap_or(true), &text(&point.mode))
+        })
+        .collect()
+}
+
+fn status(state: &ContainerState) -> Status {
+    // A flapping container is both running and restarting for some engines.
+    if state.restarting == Some(true) {
+        return Status::Restarting;
+    }
+    match state.status {
+        // On its way to its end, but not there yet.
+        Some(ContainerStateStatusEnum::RUNNING | ContainerStateStatusEnum::STOPPING) => Status::Running,
+        Some(ContainerStateStatusEnum::PAUSED) => Status::Paused,
+        Some(ContainerStateStatusEnum::RESTARTING) => Status::Restarting,
+        Some(ContainerStateStatusEnum::REMOVING) => Status::Removing,
+        Some(ContainerStateStatusEnum::EXITED) => Status::Exited,
+        Some(ContainerStateStatusEnum::DEAD) => Status::Dead,
+        Some(ContainerStateStatusEnum::CREATED | ContainerStateStatusEnum::EMPTY) | None => Status::Created,
+    }
+}
+
+fn limits(config: &HostConfig) -> ActualLimits {
+    let positive = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).filter(|value| *value > 0);
+    let memory = positive(config.memory);
+    let memory_swap = memory.map(|memory| match config.memory_swap {
+        Some(swap) if swap < 0 => MemorySwap::Unlimited,
+        swap => MemorySwap::Bytes(positive(swap).unwrap_or(memory.saturating_mul(2))),
+    });
+    match (positive(config.nano_cpus), positive(config.cpu_quota)) {
+        (Some(nano), _) => ActualLimits { memory, memory_swap, cpus: Some(Cpus::from_nano(nano)), cpu_period: None },
+        (None, Some(quota)) => {
+            let period = positive(config.cpu_period).unwrap_or(DEFAULT_PERIOD);
+            let cpus = Some(Cpus::from_quota(quota, period));
+            ActualLimits { memory, memory_swap, cpus, cpu_period: Some(period) }
+        }
+        (None, None) => ActualLimits { memory, memory_swap, cpus: None, cpu_period: None },
+    }
+}
+
+fn restart_policy(policy: &ApiPolicy) -> RestartPolicy {
+    match policy.name {
+        Some(RestartPolicyNameEnum::ALWAYS) => RestartPolicy::Always,
+        Some(RestartPolicyNameEnum::UNLESS_STOPPED) => RestartPolicy::UnlessStopped,
+        Some(RestartPolicyNameEnum::ON_FAILURE) => RestartPolicy::OnFailure(
+            policy.maximum_retry_count.and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
+        ),
+        Some(RestartPolicyNameEnum::NO | RestartPolicyNameEnum::EMPTY) | None => RestartPolicy::No,
+    }
+}
+
+fn replaces(labels: &BTreeMap<String, String>) -> Option<Replaces> {
+    Some(Replaces {
+        id: labels.get(REPLACES)?.clone(),
+        was_up: labels.get(WAS_UP).is_some_and(|was_up| was_up == "true"),
+        restart_policy: labels
+            .get(RESTART_POLICY)
+            .and_then(|text| RestartPolicy::parse(text).ok())
+            .unwrap_or(RestartPolicy::No),
+    })
+}
+
+fn remember_secrets(observed: &Observed) {
+    observed.env.secrets(observed.image_env.as_ref()).for_each(secret::remember_value);
+    if let Some(code) = observed.env.value(environment::CODE) {
+        secret::remember(code);
+    }
+    if let Some(proxy) = observed.env.value(environment::PROXY) {
+        secret::remember(proxy);
+        remember_credentials(proxy);
+    }
+    if let Some(mount) = observed.mount(mount::PRIVATE) {
+        remember_code_in(mount);
+    }
+}
+
+/// The private directory bears a code as its name, maybe another than the container's environment has.
+pub fn remember_code_in(mount: &Mount) {
+    let name = mount.source.rsplit('/').next().unwrap_or_default();
+    if name.len() >= 6 && name.bytes().any(|b| b.is_ascii_digit()) {
+        secret::remember(name);
+    }
+}
