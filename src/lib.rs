@@ -9,6 +9,7 @@
 
 pub mod engine;
 pub mod error;
+pub mod host;
 pub mod protocol;
 pub mod scanner;
 pub mod secret;
