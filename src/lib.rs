@@ -7,9 +7,14 @@
 //!                    └ engine (Docker API), host (directories, lock)
 //! ```
 
+pub mod apply;
 pub mod engine;
 pub mod error;
 pub mod host;
+pub mod module;
 pub mod protocol;
+pub mod report;
+pub mod run;
 pub mod scanner;
 pub mod secret;
+pub mod time;
