@@ -1,0 +1,100 @@
+//! A scanner that was made by hand with the vendor's command is the module's from then on, untouched.
+
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use crate::support::{Engine, Proxy, Scanner};
+
+#[rstest]
+fn the_same_arguments_change_nothing(
+    #[values("unlimited", "limited")] category: &str,
+    #[values("by_tag", "by_id")] made: &str,
+    #[values("tag", "latest", "full_id", "long_id", "short_id")] named: &str,
+) {
+    let engine = Engine::shared();
+    let (options, limits) = if category == "limited" { limited() } else { unlimited() };
+    let image_id = engine.docker(&["image", "inspect", "--format", "{{.Id}}", "qualys/qcsa:1"]);
+    let digits = image_id.strip_prefix("sha256:").unwrap();
+    let image = match named {
+        "tag" => "qualys/qcsa:1",
+        "latest" => "qualys/qcsa",
+        "full_id" => &image_id,
+        "long_id" => digits,
+        _ => &digits[..12],
+    };
+    let scanner = Scanner::new(engine);
+    let id = scanner.by_hand_from(if made == "by_id" { &digits[..12] } else { "qualys/qcsa:1" }, options);
+    let before = without_order(scanner.inspect());
+
+    let module = || scanner.module().args(limits.clone()).arg("image", image);
+    module().check().diff().run().unchanged();
+    let reply = module().diff().run().unchanged();
+    assert_eq!(reply["container"]["id"], id);
+    assert_eq!(without_order(scanner.inspect()), before);
+}
+
+#[test]
+fn a_run_with_nothing_to_do_asks_three_times_on_one_connection() {
+    let engine = Engine::shared();
+    let scanner = Scanner::new(engine);
+    let (options, limits) = limited();
+    scanner.by_hand(options);
+
+    let proxy = Proxy::new(engine);
+    scanner.module().args(limits).arg("docker_host", proxy.host()).run().unchanged();
+    let requests: Vec<_> = proxy.requests().iter().map(ToString::to_string).collect();
+    assert!(requests.len() <= 3, "{requests:#?}");
+    assert_eq!(proxy.writes(), []);
+    assert_eq!(proxy.connections(), 1);
+}
+
+#[test]
+fn a_scanner_that_the_module_made_is_like_one_made_by_hand() {
+    let engine = Engine::shared();
+    let (by_hand, by_module) = (Scanner::new(engine), Scanner::new(engine));
+    let (options, limits) = limited();
+    by_hand.by_hand(options);
+    let reply = by_module.module().args(limits).run().changed();
+    assert!(reply.actions().contains(&"create"), "{reply:#?}");
+
+    let comparable = |scanner: &Scanner| {
+        let inspect = scanner.inspect();
+        let said = said(&json!([inspect["HostConfig"], inspect["Config"]["Env"], inspect["Config"]["Cmd"]]));
+        let own = scanner.shared_dir().parent().unwrap().display().to_string();
+        said.to_string().replace(&scanner.code, "<code>").replace(&own, "<directory>")
+    };
+    assert_eq!(comparable(&by_module), comparable(&by_hand));
+}
+
+/// The engine lists mounts in any order.
+fn without_order(mut inspect: Value) -> Value {
+    inspect["Mounts"].as_array_mut().unwrap().sort_by_key(|mount| mount["Destination"].to_string());
+    inspect
+}
+
+/// What the engine says that means something: the docker command sends many fields empty, which others leave out.
+fn said(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| (name.clone(), said(value)))
+            .filter(|(_, value)| !is_empty(value))
+            .collect(),
+        Value::Array(items) => items.iter().map(said).collect(),
+        other => other.clone(),
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    [json!(null), json!([]), json!({}), json!(""), json!("no")].contains(value)
+}
+
+fn unlimited() -> (&'static [&'static str], Value) {
+    (&[], json!({}))
+}
+
+/// The limits of the vendor's sample, as the docker command and as the module take them.
+fn limited() -> (&'static [&'static str], Value) {
+    let options = &["--memory", "1024M", "--memory-swap", "2048M", "--cpus", "1"];
+    (options, json!({"memory": "1024M", "memory_swap": "2048M", "cpus": 1}))
+}

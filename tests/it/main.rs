@@ -1,0 +1,18 @@
+//! The module against a real Docker engine: one test binary, so that the tests share one engine and one build.
+//!
+//! Every test makes its own scanners with their own directories, so all of them run at the same time on the shared engine.
+//! Needs root. Nothing outlives this process, however it ends.
+//!
+//! `cfg(test)` is always true here. It is said for clippy, which allows tests to panic but looks for these words.
+
+#[cfg(test)]
+mod support;
+
+#[cfg(test)]
+mod adoption;
+#[cfg(test)]
+mod engine;
+#[cfg(test)]
+mod protocol;
+#[cfg(test)]
+mod stand_in;

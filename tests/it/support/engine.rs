@@ -1,0 +1,120 @@
+//! A Docker engine of our own, which ends when we do: `tests/engine/throwaway-engine` watches the pipe to its stdin.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A running engine with the stand-in scanner's images `qualys/qcsa:1` (also `:latest`) and `qualys/qcsa:2`.
+pub struct Engine {
+    process: Child,
+    directory: PathBuf,
+}
+
+impl Engine {
+    /// The engine that tests share, started by the first who asks.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Engine> = OnceLock::new();
+        SHARED.get_or_init(|| Self::private(&[]))
+    }
+
+    /// An engine for one test, with further options for dockerd; it ends when dropped.
+    pub fn private(options: &[&str]) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let directory = std::env::temp_dir().join(format!("qcss-engine-{}-{number}", std::process::id()));
+
+        let mut process = Command::new(tests("engine/throwaway-engine"))
+            .arg(&directory)
+            .args(options)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        assert!(ready.starts_with("ready "), "the throwaway engine did not start, see above");
+
+        let engine = Self { process, directory };
+        engine.build("qualys/qcsa:1", "1");
+        engine.build("qualys/qcsa:2", "2");
+        engine.docker(&["tag", "qualys/qcsa:1", "qualys/qcsa:latest"]);
+        engine
+    }
+
+    /// Builds a version of the stand-in scanner's image; returns its id.
+    pub fn build(&self, tag: &str, version: &str) -> String {
+        stdout(Command::new(tests("stand-in/build")).args([&self.host(), tag, version]))
+    }
+
+    /// What goes into `docker_host`.
+    pub fn host(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    /// The engine's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.join("docker.sock")
+    }
+
+    /// A directory that goes away with the engine at the latest, even when this process is killed.
+    pub fn temp_dir(&self) -> TempDir {
+        TempDir::new_in(&self.directory).unwrap()
+    }
+
+    /// Runs the docker command; returns what it prints, panics with its stderr when it fails.
+    pub fn docker(&self, arguments: &[&str]) -> String {
+        stdout(self.command().args(arguments))
+    }
+
+    /// Runs the docker command, which may fail.
+    pub fn try_docker(&self, arguments: &[&str]) -> Output {
+        self.command().args(arguments).output().unwrap()
+    }
+
+    /// What the engine says about a container.
+    pub fn inspect(&self, name: &str) -> Value {
+        serde_json::from_str(&self.docker(&["container", "inspect", "--format", "{{json .}}", name])).unwrap()
+    }
+
+    /// Whether the engine answers.
+    pub fn is_up(&self) -> bool {
+        self.try_docker(&["version"]).status.success()
+    }
+
+    /// Kills dockerd and containerd as `kill -9` does. The engine comes back by itself, see `throwaway-engine`.
+    pub fn kill(&self) {
+        let pid = fs::read_to_string(self.directory.join("dockerd.pid")).unwrap();
+        stdout(Command::new("kill").args(["-KILL", pid.trim()]));
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new("docker");
+        command.args(["--host", &self.host()]);
+        command
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
+    }
+}
+
+/// Runs a command; returns its stdout, panics with its stderr when it fails.
+pub fn stdout(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {stderr}");
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
+
+fn tests(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(path)
+}

@@ -1,0 +1,23 @@
+//! What tests are written with: an engine, a scanner on it, the module, and a proxy that listens in between.
+
+mod engine;
+mod module;
+mod proxy;
+mod scanner;
+
+pub use engine::{Engine, stdout};
+pub use module::{Module, execute};
+pub use proxy::Proxy;
+pub use scanner::Scanner;
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Waits until something holds; panics with `what` when it does not within ten seconds.
+pub fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(Instant::now() < deadline, "still not after ten seconds: {what}");
+        sleep(Duration::from_millis(20));
+    }
+}

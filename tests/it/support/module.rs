@@ -1,0 +1,209 @@
+//! Runs the module as ansible-core does, and checks in one place what holds for every run.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::ops::Index;
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+
+use super::Engine;
+
+/// No run takes longer, whatever the engine does.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Shorter values may be part of an innocent word.
+const SHORTEST_SECRET: usize = 8;
+
+/// A run of the module that is being put together.
+#[must_use]
+pub struct Module {
+    args: Map<String, Value>,
+    env: Vec<(OsString, OsString)>,
+}
+
+impl Module {
+    /// A run on this engine, with the keys that ansible-core adds to the user's arguments.
+    pub fn new(engine: &Engine) -> Self {
+        let args = json!({
+            "docker_host": engine.host(),
+            "_ansible_check_mode": false,
+            "_ansible_debug": false,
+            "_ansible_diff": false,
+            "_ansible_ignore_unknown_opts": false,
+            "_ansible_keep_remote_files": false,
+            "_ansible_module_name": "qcss_scanner",
+            "_ansible_no_log": false,
+            "_ansible_remote_tmp": "~/.ansible/tmp",
+            "_ansible_selinux_special_fs": ["fuse", "nfs", "vboxsf", "ramfs", "9p", "vfat"],
+            "_ansible_shell_executable": "/bin/sh",
+            "_ansible_socket": null,
+            "_ansible_syslog_facility": "LOG_USER",
+            "_ansible_target_log_info": null,
+            "_ansible_tmpdir": null,
+            "_ansible_tracebacks_for": [],
+            "_ansible_verbosity": 0,
+            "_ansible_version": "2.19.14",
+        });
+        Self { args: Map::new(), env: Vec::new() }.args(args)
+    }
+
+    /// Gives one argument; the last one of a name counts. Ansible's own begin with `_ansible_`.
+    pub fn arg(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.args.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Gives the arguments of a JSON object.
+    pub fn args(mut self, args: Value) -> Self {
+        let Value::Object(args) = args else { panic!("not an object: {args}") };
+        self.args.extend(args);
+        self
+    }
+
+    /// Leaves an argument out that was given.
+    pub fn without(mut self, name: &str) -> Self {
+        self.args.remove(name);
+        self
+    }
+
+    /// Sets a variable of the module's environment.
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// With `--check`.
+    pub fn check(self) -> Self {
+        self.arg("_ansible_check_mode", true)
+    }
+
+    /// With `--diff`.
+    pub fn diff(self) -> Self {
+        self.arg("_ansible_diff", true)
+    }
+
+    /// Runs the module to its end.
+    pub fn run(self) -> Reply {
+        let secrets = secrets(&self.args);
+        let args = ascii(&Value::Object(self.args).to_string());
+        let reply = execute(args.as_bytes(), self.env);
+        for secret in secrets {
+            assert!(!reply.line.contains(&secret), "the secret {secret} is shown: {}", reply.line);
+        }
+        reply
+    }
+}
+
+/// Runs the module with any args file, which need not be JSON.
+pub fn execute(args: &[u8], env: Vec<(OsString, OsString)>) -> Reply {
+    let directory = TempDir::new().unwrap();
+    let [args_file, stdout, stderr] = ["args", "stdout", "stderr"].map(|name| directory.path().join(name));
+    fs::write(&args_file, args).unwrap();
+
+    let mut child = Command::new(env!("CARGO_BIN_EXE_qcss_scanner"))
+        .arg(&args_file)
+        .current_dir("/")
+        .env_remove("DOCKER_HOST")
+        .envs(env)
+        .stdin(Stdio::null())
+        .stdout(File::create(&stdout).unwrap())
+        .stderr(File::create(&stderr).unwrap())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + DEADLINE;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+        }
+        sleep(Duration::from_millis(2));
+    };
+    Reply::new(status, &fs::read_to_string(stdout).unwrap(), &fs::read_to_string(stderr).unwrap())
+}
+
+/// What the module answered: `reply["container"]["id"]`.
+#[derive(Debug)]
+pub struct Reply {
+    /// The line as it was printed.
+    pub line: String,
+    result: Value,
+}
+
+impl Reply {
+    fn new(status: ExitStatus, stdout: &str, stderr: &str) -> Self {
+        let all = format!("{status}\nstdout: {stdout}\nstderr: {stderr}");
+        assert!(stderr.is_empty(), "stderr is not empty, {all}");
+        assert!(stdout.is_ascii(), "not ASCII, {all}");
+        let line = stdout.strip_suffix('\n').unwrap_or(stdout).to_owned();
+        assert!(!line.contains(['\n', '\r']), "more than one line, {all}");
+        let result: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}, {all}"));
+        assert!(result.is_object(), "not an object, {all}");
+        let failed = result.get("failed").is_some_and(|failed| failed.as_bool().unwrap());
+        assert_eq!(status.code(), Some(i32::from(failed)), "exit code and `failed` disagree, {all}");
+        Self { line, result }
+    }
+
+    /// Asserts that the task is ok and changed something.
+    #[track_caller]
+    pub fn changed(self) -> Self {
+        assert_eq!((self.failed(), &self["changed"]), (false, &json!(true)), "{self:#?}");
+        self
+    }
+
+    /// Asserts that the task is ok and changed nothing.
+    #[track_caller]
+    pub fn unchanged(self) -> Self {
+        assert_eq!((self.failed(), &self["changed"]), (false, &json!(false)), "{self:#?}");
+        assert_eq!(self.actions(), [""; 0], "{self:#?}");
+        self
+    }
+
+    /// Asserts that the task failed with this `error`; returns the message.
+    #[track_caller]
+    pub fn refused(self, error: &str) -> String {
+        assert_eq!((self.failed(), self["error"].as_str()), (true, Some(error)), "{self:#?}");
+        self["msg"].as_str().unwrap().to_owned()
+    }
+
+    /// The words of `actions`, none when it is missing.
+    pub fn actions(&self) -> Vec<&str> {
+        self["actions"].as_array().into_iter().flatten().map(|action| action.as_str().unwrap()).collect()
+    }
+
+    fn failed(&self) -> bool {
+        self["failed"] == true
+    }
+}
+
+/// A missing key is null.
+impl Index<&str> for Reply {
+    type Output = Value;
+
+    fn index(&self, key: &str) -> &Value {
+        &self.result[key]
+    }
+}
+
+/// What must not be in the answer, whatever the run does.
+fn secrets(args: &Map<String, Value>) -> Vec<String> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let whole = ["personalization_code", "https_proxy", "registry_password"];
+    let whole = whole.iter().filter_map(|name| args.get(*name)).map(text);
+    let env = args.get("env").and_then(Value::as_object).into_iter().flat_map(Map::values).map(text);
+    whole.chain(env).filter(|secret| secret.len() >= SHORTEST_SECRET).collect()
+}
+
+/// JSON as Python's `json.dumps` writes it: nothing but ASCII.
+fn ascii(json: &str) -> String {
+    let escape = |unit| match u8::try_from(unit) {
+        Ok(byte) if byte.is_ascii() => char::from(byte).to_string(),
+        _ => format!("\\u{unit:04x}"),
+    };
+    json.encode_utf16().map(escape).collect()
+}

@@ -1,0 +1,113 @@
+//! One scanner's name, code and directories, for one test.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::engine::stdout;
+use super::{Engine, Module};
+
+/// The URL that test scanners are told.
+const QUALYS_URL: &str = "https://qualysguard.qualys.com";
+
+/// A scanner that may or may not exist. When dropped, its containers and directories go.
+pub struct Scanner<'engine> {
+    /// The container's name; no other scanner's name starts with it.
+    pub name: String,
+    /// The personalization code.
+    pub code: String,
+    engine: &'engine Engine,
+    directory: TempDir,
+}
+
+impl<'engine> Scanner<'engine> {
+    /// Chooses a name and a code that no other test has, and directories that do not exist yet.
+    pub fn new(engine: &'engine Engine) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        Self {
+            name: format!("scanner{number:04}"),
+            code: format!("2180{number:04}913298"),
+            engine,
+            directory: engine.temp_dir(),
+        }
+    }
+
+    /// Where all scanners of this test keep what they share.
+    pub fn shared_dir(&self) -> PathBuf {
+        self.directory.path().join("shared")
+    }
+
+    /// What goes into `private_dir`.
+    pub fn private_dir(&self) -> PathBuf {
+        self.directory.path().join("private")
+    }
+
+    /// The scanner's private store: `<private_dir>/<code>`.
+    pub fn store(&self) -> PathBuf {
+        self.private_dir().join(&self.code)
+    }
+
+    /// The module's arguments for this scanner, nothing optional but the directories.
+    pub fn args(&self) -> Value {
+        json!({
+            "name": self.name,
+            "personalization_code": self.code,
+            "qualys_url": QUALYS_URL,
+            "image": "qualys/qcsa:1",
+            "shared_dir": self.shared_dir(),
+            "private_dir": self.private_dir(),
+        })
+    }
+
+    /// The module, about to be run with these arguments.
+    pub fn module(&self) -> Module {
+        Module::new(self.engine).args(self.args())
+    }
+
+    /// Creates the scanner as a person does who follows the vendor's page, with options such as `["--memory", "1024M"]`;
+    /// returns the container's id.
+    pub fn by_hand(&self, options: &[&str]) -> String {
+        self.by_hand_from("qualys/qcsa:1", options)
+    }
+
+    /// The same with another spelling of the image, or another image.
+    pub fn by_hand_from(&self, image: &str, options: &[&str]) -> String {
+        let (shared, private) = (self.shared_dir(), self.private_dir());
+        let (shared, private) = (shared.display(), private.display());
+        let (code, name, options) = (&self.code, &self.name, options.join(" "));
+        let vendors_command = format!(
+            "PERSONALIZATION_CODE={code}; NAME={name}; mkdir -p {private}/$PERSONALIZATION_CODE; \
+             docker run -d -v {shared}:/usr/local/qualys:z \
+             -v {private}/$PERSONALIZATION_CODE:/usr/local/qualys/admin/etc:z \
+             -e PERSONALIZATION_CODE=$PERSONALIZATION_CODE --name \"$NAME\" {options} -e QUALYS_URL={QUALYS_URL} {image}"
+        );
+        stdout(Command::new("sh").args(["-c", &vendors_command]).env("DOCKER_HOST", self.engine.host()))
+    }
+
+    /// What the engine says about the container.
+    pub fn inspect(&self) -> Value {
+        self.engine.inspect(&self.name)
+    }
+
+    /// What the scanner printed: first its stdout, then its stderr.
+    pub fn log(&self) -> String {
+        let output = self.engine.try_docker(&["logs", &self.name]);
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    }
+}
+
+impl Drop for Scanner<'_> {
+    /// Takes what an interrupted replacement left, too: everything whose name starts with ours. A failure is not worth a panic
+    /// on top of a panic, the engine goes away with all that is on it.
+    fn drop(&mut self) {
+        let ours = self.engine.try_docker(&["ps", "-aq", "--filter", &format!("name=^/?{}", self.name)]);
+        let ours = String::from_utf8_lossy(&ours.stdout);
+        let mut remove = vec!["rm", "--force", "--volumes"];
+        remove.extend(ours.split_whitespace());
+        self.engine.try_docker(&remove);
+    }
+}
