@@ -196,11 +196,11 @@ impl Run<'_> {
             Some(local) if self.pulls_always() && self.settings.check_mode => {
                 let newest = self.engine.registry_digest(image).await.map_err(|failure| no_image(desired, &failure))?;
                 if local.digests.iter().any(|digest| digest.ends_with(&newest)) {
-                    return Ok(WantedImage::Local { id: local.id.clone(), env: local.env.clone() });
+                    return Ok(WantedImage::Local { id: local.id.clone(), env: local.env() });
                 }
                 Ok(WantedImage::ToPull)
             }
-            Some(local) => Ok(WantedImage::Local { id: local.id.clone(), env: local.env.clone() }),
+            Some(local) => Ok(WantedImage::Local { id: local.id.clone(), env: local.env() }),
             None if image.is_id() => Err(Error::new(
                 Kind::ImageNotFound,
                 format!(

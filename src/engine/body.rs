@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use bollard::models::{
     ContainerConfig, ContainerCreateBody, ContainerInspectResponse, ContainerUpdateBody, EndpointSettings, HostConfig,
-    ImageConfig, ImageInspect, NetworkingConfig,
+    ImageConfig, NetworkingConfig,
 };
 
 use super::translate::{REPLACES, RESTART_POLICY, WAS_UP, to_api_policy};
@@ -37,13 +37,13 @@ pub fn fresh(desired: &Desired) -> ContainerCreateBody {
     body
 }
 
-/// The successor of `old`, which the engine describes as `inspected` and whose image is `image` (`None`: gone).
+/// The successor of `old`, which the engine describes as `inspected` and whose image brought `image` (`None`: gone).
 #[must_use]
 pub fn successor(
     desired: &Desired,
     old: &Observed,
     inspected: &ContainerInspectResponse,
-    image: Option<&ImageInspect>,
+    image: Option<&ImageConfig>,
 ) -> Successor {
     let config = inspected.config.clone().unwrap_or_default();
     let mut body = carried_config(config, image, &old.id);
@@ -122,7 +122,7 @@ fn manage(body: &mut ContainerCreateBody, desired: &Desired) {
 }
 
 /// The old one's own configuration without what its image brought and without its environment, which is owned.
-fn carried_config(config: ContainerConfig, image: Option<&ImageInspect>, id: &str) -> ContainerCreateBody {
+fn carried_config(config: ContainerConfig, image: Option<&ImageConfig>, id: &str) -> ContainerCreateBody {
     // With the image gone nobody can tell its part from the container's own; what may be the image's stays behind.
     let unknown = ImageConfig {
         user: config.user.clone(),
@@ -135,8 +135,8 @@ fn carried_config(config: ContainerConfig, image: Option<&ImageInspect>, id: &st
         shell: config.shell.clone(),
         ..ImageConfig::default()
     };
-    let brought = image.map_or(unknown, |image| image.config.clone().unwrap_or_default());
-    let image_labels = image.map(super::image::labels).unwrap_or_default();
+    let brought = image.cloned().unwrap_or(unknown);
+    let image_labels = image.and_then(|image| image.labels.clone()).unwrap_or_default();
     let labels: HashMap<_, _> = config
         .labels
         .into_iter()
@@ -202,18 +202,9 @@ fn carried_host_config(mut config: HostConfig, desired: &Desired) -> HostConfig 
 }
 
 /// Anonymous volumes that someone asked for (not the image) hold data, and go over to the successor by name.
-fn adopt_anonymous_volumes(
-    config: &mut HostConfig,
-    inspected: &ContainerInspectResponse,
-    image: Option<&ImageInspect>,
-) {
-    let of_image: HashSet<_> = image
-        .and_then(|image| image.config.as_ref())
-        .and_then(|config| config.volumes.as_ref())
-        .into_iter()
-        .flatten()
-        .map(|path| plain(path))
-        .collect();
+fn adopt_anonymous_volumes(config: &mut HostConfig, inspected: &ContainerInspectResponse, image: Option<&ImageConfig>) {
+    let of_image: HashSet<_> =
+        image.and_then(|image| image.volumes.as_ref()).into_iter().flatten().map(|path| plain(path)).collect();
     let asked_for = inspected.config.as_ref().and_then(|config| config.volumes.as_ref());
     let asked_for: HashSet<_> = asked_for.into_iter().flatten().map(|path| plain(path)).collect();
     for point in inspected.mounts.iter().flatten().filter(|point| point.typ.as_deref() == Some("volume")) {

@@ -56,14 +56,7 @@ impl Failure {
     #[must_use]
     pub fn new(error: &Bollard) -> Self {
         match error {
-            Bollard::DockerResponseServerError { status_code, message } => {
-                let message = message.trim().to_owned();
-                match status_code {
-                    404 => Self::NotFound(message),
-                    409 => Self::Conflict(message),
-                    status => Self::Refused { status: *status, message },
-                }
-            }
+            Bollard::DockerResponseServerError { status_code, message } => Self::of_status(*status_code, message),
             Bollard::DockerStreamError { error } => Self::Refused { status: 500, message: error.trim().to_owned() },
             Bollard::RequestTimeoutError => Self::TimedOut(Duration::ZERO),
             Bollard::SocketNotFoundError(_) => Self::Unreachable,
@@ -71,7 +64,20 @@ impl Failure {
         }
     }
 
-    fn of_connection(error: &Bollard) -> Self {
+    /// A refusal by the engine.
+    #[must_use]
+    pub fn of_status(status: u16, message: &str) -> Self {
+        let message = message.trim().to_owned();
+        match status {
+            404 => Self::NotFound(message),
+            409 => Self::Conflict(message),
+            status => Self::Refused { status, message },
+        }
+    }
+
+    /// Sorts what broke below HTTP.
+    #[must_use]
+    pub fn of_connection(error: &(dyn StdError + 'static)) -> Self {
         let mut source: Option<&(dyn StdError + 'static)> = Some(error);
         while let Some(cause) = source {
             if let Some(cause) = cause.downcast_ref::<io::Error>() {

@@ -1,10 +1,9 @@
 //! Images: looked up, asked for at a registry, pulled.
 
-use std::collections::HashMap;
-
-use bollard::models::ImageInspect;
+use bollard::models::ImageConfig;
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::StreamExt;
+use serde::Deserialize;
 
 use super::translate::with_algorithm;
 use super::{Container, Engine, Failure};
@@ -13,14 +12,23 @@ use crate::scanner::image::ImageRef;
 use crate::scanner::observed::Observed;
 
 /// An image that the engine has.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LocalImage {
     /// With `sha256:`.
     pub id: String,
-    /// The variables that it brings.
-    pub env: Environment,
     /// Its digests at registries, `name@sha256:…`.
     pub digests: Vec<String>,
+    /// What its containers have from it.
+    pub config: ImageConfig,
+}
+
+/// The engine's answer, as far as it is looked at.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Inspected {
+    id: String,
+    repo_digests: Option<Vec<String>>,
+    config: Option<ImageConfig>,
 }
 
 impl Engine {
@@ -29,7 +37,11 @@ impl Engine {
     /// # Errors
     /// When the engine does not answer properly.
     pub async fn image(&self, name: &str) -> Result<Option<LocalImage>, Failure> {
-        Ok(self.inspect_image(name).await?.map(|image| LocalImage::new(&image)))
+        match self.get::<Inspected>(&format!("inspect image `{name}`"), &format!("/images/{name}/json")).await {
+            Ok(inspected) => Ok(Some(inspected.into())),
+            Err(failure) if failure.is_not_found() => Ok(None),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// What `container` is in the domain's words; its own image is looked up unless it is `wanted`.
@@ -38,22 +50,10 @@ impl Engine {
     /// When the engine does not answer properly.
     pub async fn observe(&self, container: &Container, wanted: Option<&LocalImage>) -> Result<Observed, Failure> {
         let env = match wanted {
-            Some(image) if image.id == container.image_id() => Some(image.env.clone()),
-            _ => self.image_of(container).await?.map(|image| LocalImage::new(&image).env),
+            Some(image) if image.id == container.image_id() => Some(image.env()),
+            _ => self.image(&container.image_id()).await?.map(|image| image.env()),
         };
         Ok(container.observe(env))
-    }
-
-    pub(super) async fn image_of(&self, container: &Container) -> Result<Option<ImageInspect>, Failure> {
-        self.inspect_image(&container.image_id()).await
-    }
-
-    async fn inspect_image(&self, name: &str) -> Result<Option<ImageInspect>, Failure> {
-        match self.call(&format!("inspect image `{name}`"), self.docker.inspect_image(name)).await {
-            Ok(image) => Ok(Some(image)),
-            Err(failure) if failure.is_not_found() => Ok(None),
-            Err(failure) => Err(failure),
-        }
     }
 
     /// The digest that a registry has for `image` now; nothing is fetched.
@@ -82,17 +82,19 @@ impl Engine {
 }
 
 impl LocalImage {
-    fn new(image: &ImageInspect) -> Self {
-        let config = image.config.as_ref();
-        Self {
-            id: with_algorithm(image.id.as_deref().unwrap_or_default()),
-            env: Environment::from_entries(config.and_then(|config| config.env.as_ref()).into_iter().flatten()),
-            digests: image.repo_digests.clone().unwrap_or_default(),
-        }
+    /// The variables that it brings.
+    #[must_use]
+    pub fn env(&self) -> Environment {
+        Environment::from_entries(self.config.env.iter().flatten())
     }
 }
 
-/// The labels that an image brings.
-pub(super) fn labels(image: &ImageInspect) -> HashMap<String, String> {
-    image.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default()
+impl From<Inspected> for LocalImage {
+    fn from(inspected: Inspected) -> Self {
+        Self {
+            id: with_algorithm(&inspected.id),
+            digests: inspected.repo_digests.unwrap_or_default(),
+            config: inspected.config.unwrap_or_default(),
+        }
+    }
 }

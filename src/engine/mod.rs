@@ -21,10 +21,13 @@ use bollard::query_parameters::{
     StopContainerOptionsBuilder,
 };
 use futures_util::StreamExt;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 pub use self::failure::Failure;
 pub use self::host::DockerHost;
 pub use self::image::LocalImage;
+use self::transport::Transport;
 use crate::error::Result;
 use crate::scanner::desired::Desired;
 use crate::scanner::name::Name;
@@ -39,9 +42,9 @@ const STOP_TIMEOUT: u32 = 10;
 #[derive(Debug)]
 pub struct Engine {
     docker: Docker,
+    transport: Transport,
     host: DockerHost,
     timeout: Duration,
-    podman: bool,
 }
 
 /// What an engine says of itself and its host.
@@ -61,11 +64,12 @@ impl Engine {
     /// # Errors
     /// When nothing there speaks the Docker API, or the user may not talk to it.
     pub async fn connect(host: DockerHost, timeout: Duration) -> Result<Self> {
-        let (docker, podman) = tokio::time::timeout(timeout, transport::connect(&host, timeout))
+        let transport = Transport::new(&host);
+        let docker = tokio::time::timeout(timeout, transport.bollard(timeout))
             .await
             .unwrap_or(Err(Failure::TimedOut(timeout)))
             .map_err(|failure| failure.on_connect(&host))?;
-        Ok(Self { docker, host, timeout, podman })
+        Ok(Self { docker, transport, host, timeout })
     }
 
     /// Where the engine listens.
@@ -94,6 +98,13 @@ impl Engine {
         }
     }
 
+    async fn get<T: DeserializeOwned>(&self, what: &str, path: &str) -> Result<T, Failure> {
+        match tokio::time::timeout(self.timeout, self.transport.get(self.docker.client_version(), path)).await {
+            Ok(answer) => answer.map_err(|failure| failure.during(what)),
+            Err(_) => Err(Failure::TimedOut(self.timeout).during(what)),
+        }
+    }
+
     /// The container called exactly `name`; the engine itself would also take the beginning of an id for a name.
     ///
     /// # Errors
@@ -107,7 +118,7 @@ impl Engine {
     async fn inspect(&self, name: &str) -> Result<Option<Container>, Failure> {
         let what = format!("inspect container `{name}`");
         match self.call(&what, self.docker.inspect_container(name, None)).await {
-            Ok(inspected) => Ok(Some(Container { inspected, podman: self.podman })),
+            Ok(inspected) => Ok(Some(Container { inspected, podman: self.transport.is_podman() })),
             Err(failure) if failure.is_not_found() => Ok(None),
             Err(failure) => Err(failure),
         }
@@ -126,12 +137,20 @@ impl Engine {
     /// # Errors
     /// When the engine does not answer properly.
     pub async fn info(&self) -> Result<Info, Failure> {
-        let info = self.call("ask the engine about its host", self.docker.info()).await?;
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Answer {
+            #[serde(rename = "NCPU")]
+            cpus: Option<u32>,
+            swap_limit: Option<bool>,
+            security_options: Option<Vec<String>>,
+        }
+        let answer: Answer = self.get("ask the engine about its host", "/info").await?;
         let labels = |options: &Vec<String>| options.iter().any(|option| option.contains("name=selinux"));
         Ok(Info {
-            labels_enforced: info.security_options.as_ref().is_some_and(labels),
-            swap_accounting: info.swap_limit.unwrap_or(true),
-            cpus: info.ncpu.and_then(|cpus| u32::try_from(cpus).ok()).unwrap_or(u32::MAX),
+            labels_enforced: answer.security_options.as_ref().is_some_and(labels),
+            swap_accounting: answer.swap_limit.unwrap_or(true),
+            cpus: answer.cpus.unwrap_or(u32::MAX),
         })
     }
 
@@ -140,7 +159,7 @@ impl Engine {
     /// # Errors
     /// When the engine does not answer properly.
     pub async fn has_network(&self, name: &str) -> Result<bool, Failure> {
-        match self.call(&format!("inspect network `{name}`"), self.docker.inspect_network(name, None)).await {
+        match self.get::<IgnoredAny>(&format!("inspect network `{name}`"), &format!("/networks/{name}")).await {
             Ok(_) => Ok(true),
             Err(failure) if failure.is_not_found() => Ok(false),
             Err(failure) => Err(failure),
@@ -164,8 +183,8 @@ impl Engine {
         let Some(container) = self.inspect(&old.id).await? else {
             return Err(Failure::NotFound(format!("the scanner is gone: `{name}`")).during("replace the scanner"));
         };
-        let image = self.image_of(&container).await?;
-        let successor = body::successor(desired, old, &container.inspected, image.as_ref());
+        let image = self.image(&container.image_id()).await?;
+        let successor = body::successor(desired, old, &container.inspected, image.as_ref().map(|image| &image.config));
         let id = self.create_container(&name.incoming(), successor.body).await?;
         for (network, endpoint) in successor.further_networks {
             let request = NetworkConnectRequest { container: id.clone(), endpoint_config: Some(endpoint) };

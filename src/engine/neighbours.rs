@@ -1,6 +1,7 @@
 //! The other containers of the engine, as far as they could be in a scanner's way.
 
-use bollard::query_parameters::ListContainersOptionsBuilder;
+use bollard::models::MountPoint;
+use serde::Deserialize;
 
 use super::translate::{mounts, remember_code_in};
 use super::{Engine, Failure};
@@ -8,29 +9,37 @@ use crate::scanner::admission::Neighbour;
 use crate::scanner::environment;
 use crate::scanner::mount;
 
+/// One container of the list, as far as it is looked at.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Summary {
+    id: String,
+    names: Option<Vec<String>>,
+    mounts: Option<Vec<MountPoint>>,
+}
+
 impl Engine {
     /// All containers, running or not. Of scanners, whoever made them, also the code, which is remembered as a secret.
     ///
     /// # Errors
     /// When the engine does not answer properly.
     pub async fn neighbours(&self) -> Result<Vec<Neighbour>, Failure> {
-        let options = ListContainersOptionsBuilder::default().all(true).build();
-        let listed = self.call("list the containers", self.docker.list_containers(Some(options))).await?;
+        let listed: Vec<Summary> = self.get("list the containers", "/containers/json?all=true").await?;
         let mut neighbours = Vec::with_capacity(listed.len());
         for summary in listed {
-            let id = summary.id.unwrap_or_default();
             let mounts = mounts(summary.mounts.as_ref());
             let private = mounts.iter().find(|mount| mount.destination == mount::PRIVATE);
             private.into_iter().for_each(remember_code_in);
             let code = match private {
                 // Listing does not show the environment. It may be gone by now, and is no neighbour then.
-                Some(_) => {
-                    self.look_at(&id).await?.and_then(|seen| seen.env.value(environment::CODE).map(str::to_owned))
-                }
+                Some(_) => self
+                    .look_at(&summary.id)
+                    .await?
+                    .and_then(|seen| seen.env.value(environment::CODE).map(str::to_owned)),
                 None => None,
             };
             let name = summary.names.and_then(|names| names.into_iter().next()).unwrap_or_default();
-            neighbours.push(Neighbour { id, name: name.trim_start_matches('/').to_owned(), code, mounts });
+            neighbours.push(Neighbour { id: summary.id, name: name.trim_start_matches('/').to_owned(), code, mounts });
         }
         Ok(neighbours)
     }
