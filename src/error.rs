@@ -17,6 +17,8 @@ pub enum Kind {
     NotAScanner,
     /// Another container uses the code, the private directory or the name.
     AlreadyInUse,
+    /// The limits of all scanners together would exceed the host.
+    Overcommit,
     /// `recreate: never`, or a scanner that cannot be replaced safely.
     NeedsReplacement,
     /// The scanner did not stay up.
@@ -40,6 +42,7 @@ impl Kind {
             Self::ImageNotFound => "image_not_found",
             Self::NotAScanner => "not_a_scanner",
             Self::AlreadyInUse => "already_in_use",
+            Self::Overcommit => "overcommit",
             Self::NeedsReplacement => "needs_replacement",
             Self::StartFailed => "start_failed",
             Self::EngineError => "engine_error",

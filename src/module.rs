@@ -11,12 +11,20 @@ use crate::engine::DockerHost;
 use crate::error::{Error, Kind, Result};
 use crate::protocol::arguments::Arguments;
 use crate::protocol::invocation::Invocation;
-use crate::protocol::options::{OPTIONS, TOGETHER};
+use crate::protocol::options::{INFO_OPTIONS, OPTIONS, TOGETHER};
 use crate::protocol::reply::Reply;
 use crate::protocol::validate::{Valid, masked, validate};
-use crate::report::Report;
-use crate::run::{self, Settings};
-use crate::scanner::desired::Request;
+use crate::report::{self, Mode, Report};
+use crate::run::{self, Settings, info};
+use crate::scanner::desired::{self, Request};
+use crate::scanner::name::Name;
+
+/// The names by which Ansible knows this program.
+const MODULE: &str = "qcss_scanner";
+const INFO: &str = "qcss_scanner_info";
+
+/// [`TOGETHER`] of the module that only tells.
+const NONE_TOGETHER: &[&[&str]] = &[];
 
 /// The longest time that one engine call may be given: a day.
 const LONGEST_TIMEOUT: i64 = 86_400;
@@ -37,13 +45,15 @@ pub fn answer(path: &Path) -> Reply {
 }
 
 fn call(invocation: &Invocation) -> Reply {
-    let module = if invocation.module.is_empty() { "qcss_scanner" } else { &invocation.module };
-    match validate(module, OPTIONS, TOGETHER, &invocation.options) {
+    let module = if invocation.module.is_empty() { MODULE } else { &invocation.module };
+    let (table, together) = if module == INFO { (INFO_OPTIONS, NONE_TOGETHER) } else { (OPTIONS, TOGETHER) };
+    match validate(module, table, together, &invocation.options) {
         Ok(valid) => {
-            let shown = masked(OPTIONS, &valid.values);
-            with_invocation(manage(invocation, valid), &shown)
+            let shown = masked(table, &valid.values);
+            let answered = if module == INFO { tell(&valid) } else { manage(invocation, valid) };
+            with_invocation(answered.unwrap_or_else(|error| Reply::failure(&error)), &shown)
         }
-        Err(error) => with_invocation(Reply::failure(&error), &masked(OPTIONS, &invocation.options)),
+        Err(error) => with_invocation(Reply::failure(&error), &masked(table, &invocation.options)),
     }
 }
 
@@ -51,39 +61,69 @@ fn with_invocation(reply: Reply, options: &Map<String, Value>) -> Reply {
     reply.with("invocation", json!({ "module_args": options }))
 }
 
-fn manage(invocation: &Invocation, valid: Valid) -> Reply {
-    let parsed = Arguments::new(valid.values, valid.given)
-        .and_then(|arguments| Ok((Request::parse(&arguments)?, settings(invocation, &arguments)?)));
-    let (request, settings) = match parsed {
-        Ok(parsed) => parsed,
-        Err(error) => return Reply::failure(&error),
+/// `qcss_scanner`.
+fn manage(invocation: &Invocation, valid: Valid) -> Result<Reply> {
+    let is_list = valid.entries.is_some();
+    let settings = settings(&valid.values, invocation.check_mode)?;
+    let entries = match valid.entries {
+        Some(entries) => entries,
+        None => vec![valid],
     };
-    let mut report = Report::default();
-    if invocation.options.get("personalization_code").is_some_and(Value::is_number) {
-        let warning = "personalization_code came as a number; put it in quotes, a leading zero is lost otherwise";
-        report.warn(warning.to_owned());
+    let mut requests = entries.into_iter().map(request).collect::<Result<Vec<_>>>()?;
+    desired::refuse_twins(&requests)?;
+    let mut reports: Vec<Report> = requests.iter().map(|_| Report::default()).collect();
+    if let Some(report) = reports.first_mut() {
+        report.warn(number_warning(&invocation.options));
     }
-    let outcome = match runtime() {
-        Ok(runtime) => runtime.block_on(run::run(&settings, &request, &mut report)),
-        Err(error) => Err(Error::new(Kind::Internal, format!("{error:#}")).into()),
-    };
-    report.into_reply(&request, settings.check_mode, invocation.diff, &outcome)
+    let mut host = None;
+    let outcome = block_on(run::run(&settings, &mut requests, &mut reports, &mut host))?;
+    let mode = Mode { check: invocation.check_mode, diff: invocation.diff };
+    match (requests.as_slice(), reports.pop()) {
+        ([request], Some(report)) if !is_list => Ok(report.into_reply(request, mode, host, &outcome)),
+        (requests, last) => {
+            reports.extend(last);
+            Ok(report::reply_for_list(requests, reports, mode, host, &outcome))
+        }
+    }
 }
 
-fn settings(invocation: &Invocation, arguments: &Arguments) -> Result<Settings> {
+/// `qcss_scanner_info`.
+fn tell(valid: &Valid) -> Result<Reply> {
+    let name = valid.values.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
+    let name = name.map(Name::parse).transpose()?;
+    let settings = settings(&valid.values, true)?;
+    Ok(Reply::new(&block_on(info::info(&settings, name.as_ref()))??))
+}
+
+fn request(valid: Valid) -> Result<Request> {
+    Request::parse(&Arguments::new(valid.values, valid.given)?)
+}
+
+/// A code that is a number in YAML has lost its leading zeros before anyone could see them.
+fn number_warning(options: &Map<String, Value>) -> Option<String> {
+    let entries = options.get("scanners").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object);
+    let mut codes = std::iter::once(options).chain(entries).filter_map(|options| options.get("personalization_code"));
+    let warning = "personalization_code came as a number; put it in quotes, a leading zero is lost otherwise";
+    codes.any(Value::is_number).then(|| warning.to_owned())
+}
+
+fn settings(values: &Map<String, Value>, check_mode: bool) -> Result<Settings> {
+    let given = values.get("timeout").and_then(Value::as_i64).unwrap_or_default();
+    let timeout = u64::try_from(given).ok().filter(|_| (1..=LONGEST_TIMEOUT).contains(&given));
+    let timeout = timeout
+        .ok_or_else(|| Error::invalid(format!("timeout must be 1 to {LONGEST_TIMEOUT} seconds, got: `{given}`")))?;
     let environment = std::env::var("DOCKER_HOST").ok();
-    let timeout = u64::try_from(arguments.timeout).ok().filter(|_| (1..=LONGEST_TIMEOUT).contains(&arguments.timeout));
-    let timeout = timeout.ok_or_else(|| {
-        Error::invalid(format!("timeout must be 1 to {LONGEST_TIMEOUT} seconds, got: `{}`", arguments.timeout))
-    })?;
-    Ok(Settings {
-        docker_host: DockerHost::parse(arguments.docker_host.as_deref(), environment.as_deref())?,
-        timeout: Duration::from_secs(timeout),
-        check_mode: invocation.check_mode,
-    })
+    let option = values.get("docker_host").and_then(Value::as_str);
+    let docker_host = DockerHost::parse(option, environment.as_deref())?;
+    Ok(Settings { docker_host, timeout: Duration::from_secs(timeout), check_mode })
 }
 
-/// One thread: every engine call waits for the one before it.
+/// Runs `work`; one thread, since every engine call waits for the one before it.
+fn block_on<T>(work: impl Future<Output = T>) -> Result<T> {
+    let runtime = runtime().map_err(|error| Error::new(Kind::Internal, format!("{error:#}")))?;
+    Ok(runtime.block_on(work))
+}
+
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")
 }

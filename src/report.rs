@@ -4,7 +4,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::apply::Failed;
+use crate::error::Error;
 use crate::protocol::reply::Reply;
+use crate::run::Stopped;
+use crate::scanner::capacity::Host;
 use crate::scanner::command::docker_run;
 use crate::scanner::compare::{Comparison, Verdict};
 use crate::scanner::desired::{Desired, Request};
@@ -17,6 +20,7 @@ use crate::scanner::{environment, mount};
 const ACTIONS: &[(&str, &str, &str)] = &[
     ("create_directory", "create a directory", "created a directory"),
     ("pull_image", "pull the image", "pulled the image"),
+    ("load_image", "load the image", "loaded the image"),
     ("create", "create", "created"),
     ("update", "update", "updated"),
     ("replace", "replace", "replaced"),
@@ -40,11 +44,84 @@ pub struct Report {
     container: Option<Container>,
     scanner: Option<Scanner>,
     warnings: Vec<String>,
+    /// Whether its turn came and is over, be it with a failure.
+    pub finished: bool,
+}
+
+/// How the reply shall be.
+#[derive(Debug, Clone, Copy)]
+pub struct Mode {
+    /// Nothing was done, only predicted.
+    pub check: bool,
+    /// With `diff`.
+    pub diff: bool,
+}
+
+/// The reply to Ansible of a task for `scanners`: one entry of `results` for each.
+#[must_use]
+pub fn reply_for_list(
+    requests: &[Request],
+    reports: Vec<Report>,
+    mode: Mode,
+    host: Option<Host>,
+    outcome: &Result<(), Stopped>,
+) -> Reply {
+    let (mut results, mut diffs, mut warnings, mut done) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (at, (request, mut report)) in requests.iter().zip(reports).enumerate() {
+        let failed = outcome.as_ref().err().filter(|stopped| stopped.at == Some(at)).map(|stopped| &stopped.failed);
+        let mut result = report.entry(request, mode, failed);
+        if let Some(result) = result.as_object_mut() {
+            result.insert("name".to_owned(), request.name.as_str().into());
+            if let Some(failed) = failed {
+                result.insert("failed".to_owned(), true.into());
+                result.insert("msg".to_owned(), failed.error.message.as_str().into());
+            } else if !report.finished {
+                result.insert("msg".to_owned(), format!("not reached: `{}`", request.name).into());
+                // A plan is no action.
+                result.insert("actions".to_owned(), json!([]));
+                result.insert("changed".to_owned(), false.into());
+            } else {
+                done.push(format!("`{}`", request.name));
+            }
+        }
+        diffs.push(report.diff(request));
+        warnings.append(&mut report.warnings);
+        results.push(result);
+    }
+    let changed = results.iter().filter(|result| result.get("changed") == Some(&Value::Bool(true))).count();
+    let would = if mode.check { "would change" } else { "changed" };
+    let summary = json!({
+        "changed": changed > 0,
+        "msg": format!("{would} {changed} of {} scanners", results.len()),
+        "results": results,
+    });
+    let mut reply = Reply::new(&summary);
+    if let Some(host) = host {
+        reply = reply.with("host", json!(host));
+    }
+    if mode.diff {
+        reply = reply.with("diff", diffs);
+    }
+    if !warnings.is_empty() {
+        reply = reply.with("warnings", warnings);
+    }
+    if let Err(stopped) = outcome {
+        let name = stopped.at.and_then(|at| requests.get(at)).map(|request| format!("scanner `{}`: ", request.name));
+        let done = if done.is_empty() {
+            "none of the others was done".to_owned()
+        } else {
+            format!("done before it: {}", done.join(", "))
+        };
+        let message = format!("{}{}; {done}", name.unwrap_or_default(), stopped.failed.error.message);
+        reply.fail(&Error::new(stopped.failed.error.kind, message));
+        reply = reply.with("rolled_back", stopped.failed.rolled_back);
+    }
+    reply
 }
 
 /// The result's `container`.
 #[derive(Debug, Clone, Serialize)]
-struct Container {
+pub struct Container {
     id: String,
     name: String,
     image: String,
@@ -58,7 +135,7 @@ struct Container {
 
 /// The result's `scanner`; bytes and CPUs, null for no limit.
 #[derive(Debug, Clone, Serialize)]
-struct Scanner {
+pub struct Scanner {
     category: &'static str,
     memory: Option<u64>,
     swap: Option<u64>,
@@ -89,49 +166,59 @@ impl Report {
         self.warnings.extend(warning.into());
     }
 
-    /// The reply to Ansible.
+    /// The reply to Ansible of a task for one scanner.
     #[must_use]
     pub fn into_reply(
         mut self,
         request: &Request,
-        check_mode: bool,
-        diff: bool,
-        outcome: &Result<(), Failed>,
+        mode: Mode,
+        host: Option<Host>,
+        outcome: &Result<(), Stopped>,
     ) -> Reply {
-        let rolled_back = outcome.as_ref().is_err_and(|failed| failed.rolled_back);
-        if rolled_back && !self.actions.contains(&"roll_back") {
-            self.actions.push("roll_back");
-        }
-        if check_mode && self.scanner.is_none() {
-            self.scanner = request.desired.as_ref().map(Scanner::from);
-        }
-        let changed = !self.actions.is_empty() && !rolled_back;
-        let result = json!({
-            "changed": changed,
-            "msg": self.message(request, check_mode),
-            "actions": self.actions,
-            "differences": self.differences,
-            "container": self.container,
-            "scanner": self.scanner,
-        });
-        let mut reply = Reply::new(&result);
+        let failed = outcome.as_ref().err().map(|stopped| &stopped.failed);
+        let mut reply = Reply::new(&self.entry(request, mode, failed));
         if let Some(desired) = &request.desired {
             reply = reply.with("command", docker_run(&request.name, desired));
         }
-        if diff {
+        if let Some(host) = host {
+            reply = reply.with("host", json!(host));
+        }
+        if mode.diff {
             reply = reply.with("diff", self.diff(request));
         }
         if !self.warnings.is_empty() {
             reply = reply.with("warnings", self.warnings);
         }
-        if let Err(failed) = outcome {
+        if let Some(failed) = failed {
             reply.fail(&failed.error);
-            reply = reply.with("rolled_back", failed.rolled_back);
         }
         reply
     }
 
-    fn message(&self, request: &Request, check_mode: bool) -> String {
+    /// What the result says of this scanner itself.
+    fn entry(&mut self, request: &Request, mode: Mode, failed: Option<&Failed>) -> Value {
+        let rolled_back = failed.is_some_and(|failed| failed.rolled_back);
+        if rolled_back && !self.actions.contains(&"roll_back") {
+            self.actions.push("roll_back");
+        }
+        if mode.check && self.scanner.is_none() {
+            self.scanner = request.desired.as_ref().map(Scanner::from);
+        }
+        let mut entry = json!({
+            "changed": !self.actions.is_empty() && !rolled_back,
+            "msg": self.message(request, mode),
+            "actions": self.actions,
+            "differences": self.differences,
+            "container": self.container,
+            "scanner": self.scanner,
+        });
+        if let (Some(_), Some(entry)) = (failed, entry.as_object_mut()) {
+            entry.insert("rolled_back".to_owned(), rolled_back.into());
+        }
+        entry
+    }
+
+    fn message(&self, request: &Request, mode: Mode) -> String {
         if self.actions.is_empty() {
             return format!("the scanner is as wanted: `{}`", request.name);
         }
@@ -140,12 +227,12 @@ impl Report {
             let text = ACTIONS
                 .iter()
                 .find(|(word, ..)| word == action)
-                .map_or(*action, |(_, infinitive, past)| if check_mode { infinitive } else { past });
+                .map_or(*action, |(_, infinitive, past)| if mode.check { infinitive } else { past });
             if !done.contains(&text) {
                 done.push(text);
             }
         }
-        let would = if check_mode { "would " } else { "" };
+        let would = if mode.check { "would " } else { "" };
         format!("{would}{}: `{}`", done.join(", "), request.name)
     }
 

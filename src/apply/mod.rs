@@ -69,7 +69,9 @@ impl<'a> Walk<'a> {
                     None => failed,
                 });
             }
-            self.actions.push(step.word());
+            if !matches!(step, Step::PullImage | Step::LoadImage) {
+                self.actions.push(step.word());
+            }
         }
         Ok(())
     }
@@ -81,8 +83,8 @@ impl<'a> Walk<'a> {
             Step::CreateDirectory(path, mode) => directories::create(path, *mode)?,
             Step::SetMode(path, mode) => directories::set_mode(path, *mode)?,
             Step::PurgeDirectory(path) => directories::purge(path)?,
-            // Pulled before the lock was taken: it may take long and disturbs nobody.
-            Step::PullImage => {}
+            // Fetched before the lock was taken: it may take long and disturbs nobody.
+            Step::PullImage | Step::LoadImage => return Ok(()),
             Step::Create => {
                 self.created = Some(self.answered(engine.create(&request.name, wanted(request)?).await)?);
                 self.admission = None;

@@ -56,6 +56,10 @@ pub struct Info {
     pub swap_accounting: bool,
     /// CPUs of the host.
     pub cpus: u32,
+    /// Bytes of memory of the host.
+    pub memory: u64,
+    /// The engine runs without root, which the vendor advises against.
+    pub rootless: bool,
 }
 
 impl Engine {
@@ -142,13 +146,16 @@ impl Engine {
         struct Answer {
             #[serde(rename = "NCPU")]
             cpus: Option<u32>,
+            mem_total: Option<u64>,
             swap_limit: Option<bool>,
             security_options: Option<Vec<String>>,
         }
         let answer: Answer = self.get("ask the engine about its host", "/info").await?;
-        let labels = |options: &Vec<String>| options.iter().any(|option| option.contains("name=selinux"));
+        let has = |name: &str| answer.security_options.iter().flatten().any(|option| option.contains(name));
         Ok(Info {
-            labels_enforced: answer.security_options.as_ref().is_some_and(labels),
+            labels_enforced: has("name=selinux"),
+            rootless: has("name=rootless"),
+            memory: answer.mem_total.unwrap_or(u64::MAX),
             swap_accounting: answer.swap_limit.unwrap_or(true),
             cpus: answer.cpus.unwrap_or(u32::MAX),
         })

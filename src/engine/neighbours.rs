@@ -6,7 +6,6 @@ use serde::Deserialize;
 use super::translate::{mounts, remember_code_in};
 use super::{Engine, Failure};
 use crate::scanner::admission::Neighbour;
-use crate::scanner::environment;
 use crate::scanner::mount;
 
 /// One container of the list, as far as it is looked at.
@@ -19,7 +18,7 @@ struct Summary {
 }
 
 impl Engine {
-    /// All containers, running or not. Of scanners, whoever made them, also the code, which is remembered as a secret.
+    /// All containers, running or not. Of scanners, whoever made them, everything; what is secret in it is remembered.
     ///
     /// # Errors
     /// When the engine does not answer properly.
@@ -30,16 +29,18 @@ impl Engine {
             let mounts = mounts(summary.mounts.as_ref());
             let private = mounts.iter().find(|mount| mount.destination == mount::PRIVATE);
             private.into_iter().for_each(remember_code_in);
-            let code = match private {
-                // Listing does not show the environment. It may be gone by now, and is no neighbour then.
-                Some(_) => self
-                    .look_at(&summary.id)
-                    .await?
-                    .and_then(|seen| seen.env.value(environment::CODE).map(str::to_owned)),
+            // Listing shows neither environment nor limits. It may be gone by now, and is no neighbour then.
+            let scanner = match private {
+                Some(_) => self.look_at(&summary.id).await?,
                 None => None,
             };
             let name = summary.names.and_then(|names| names.into_iter().next()).unwrap_or_default();
-            neighbours.push(Neighbour { id: summary.id, name: name.trim_start_matches('/').to_owned(), code, mounts });
+            neighbours.push(Neighbour {
+                id: summary.id,
+                name: name.trim_start_matches('/').to_owned(),
+                scanner,
+                mounts,
+            });
         }
         Ok(neighbours)
     }

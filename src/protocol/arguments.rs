@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the options are documented where users read, in library/qcss_scanner.yml")]
 pub struct Arguments {
-    pub name: String,
+    pub name: Option<String>,
     pub personalization_code: Option<String>,
     pub qualys_url: Option<String>,
     pub image: Option<String>,
@@ -22,6 +22,7 @@ pub struct Arguments {
     pub memory: Option<String>,
     pub memory_swap: Option<String>,
     pub cpus: Option<String>,
+    pub overcommit: Overcommit,
     pub https_proxy: Option<String>,
     pub polling_interval: Option<i64>,
     pub update_interval: Option<i64>,
@@ -33,6 +34,9 @@ pub struct Arguments {
     pub privileged: Option<bool>,
     pub labels: Option<BTreeMap<String, Value>>,
     pub pull: Pull,
+    pub image_archive: Option<String>,
+    pub registry_username: Option<String>,
+    pub registry_password: Option<String>,
     pub state: State,
     pub recreate: Recreate,
     pub restart: bool,
@@ -41,9 +45,22 @@ pub struct Arguments {
     pub stop_timeout: Option<i64>,
     pub docker_host: Option<String>,
     pub timeout: i64,
+    pub scanners: Option<Value>,
     /// The options that the task itself gave.
     #[serde(skip)]
     pub given: BTreeSet<&'static str>,
+}
+
+/// What to do when the limits of all scanners together would exceed the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Overcommit {
+    /// Refuse.
+    Deny,
+    /// Warn.
+    Warn,
+    /// Nothing.
+    Allow,
 }
 
 /// When to pull the image.

@@ -21,6 +21,8 @@ pub fn coerce(kind: Kind, value: &Value) -> Result<Value, String> {
         }),
         Kind::Bool => boolean(value).map(Value::Bool),
         Kind::Dict => dict(value).map(Value::Object),
+        // Its entries are converted one by one, by a table of their own.
+        Kind::Dicts => Ok(value.clone()),
     }
 }
 

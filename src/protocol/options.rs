@@ -15,6 +15,8 @@ pub enum Kind {
     Path,
     /// A mapping, JSON, or `k=v, k2=v2`.
     Dict,
+    /// A list of mappings, which are validated by a table of their own.
+    Dicts,
 }
 
 /// The value of an option that the task leaves out.
@@ -41,7 +43,7 @@ pub struct Opt {
     pub default: Default,
     /// The values it may have, or empty for any.
     pub choices: &'static [&'static str],
-    /// Whether the task must give it.
+    /// Whether the task must give it, be it in each entry of a list of [`Kind::Dicts`].
     pub required: bool,
     /// Whether its value (each leaf of it) must never be shown.
     pub secret: bool,
@@ -80,8 +82,9 @@ impl Opt {
     }
 }
 
-/// Options that must be given all or none.
-pub const TOGETHER: &[&str] = &["personalization_code", "qualys_url", "image"];
+/// Groups of options that must be given all or none.
+pub const TOGETHER: &[&[&str]] =
+    &[&["personalization_code", "qualys_url", "image"], &["registry_username", "registry_password"]];
 
 /// The options of `qcss_scanner`, in the order in which errors are looked for.
 pub const OPTIONS: &[Opt] = &[
@@ -95,6 +98,7 @@ pub const OPTIONS: &[Opt] = &[
     Opt::new("memory", Kind::Str),
     Opt::new("memory_swap", Kind::Str),
     Opt::new("cpus", Kind::Str),
+    Opt::new("overcommit", Kind::Str).default(Default::Str("deny")).choices(&["deny", "warn", "allow"]),
     Opt::new("https_proxy", Kind::Str).secret(),
     Opt::new("polling_interval", Kind::Int),
     Opt::new("update_interval", Kind::Int),
@@ -115,6 +119,17 @@ pub const OPTIONS: &[Opt] = &[
     Opt::new("purge", Kind::Bool).default(Default::Bool(false)),
     Opt::new("settle", Kind::Float).default(Default::Int(2)),
     Opt::new("stop_timeout", Kind::Int),
+    Opt::new("docker_host", Kind::Str),
+    Opt::new("timeout", Kind::Int).default(Default::Int(60)),
+    Opt::new("scanners", Kind::Dicts),
+];
+
+/// Options of the task that an entry of `scanners` does not take: they are about all of them.
+pub const TASK_ONLY: &[&str] = &["docker_host", "timeout", "scanners"];
+
+/// The options of `qcss_scanner_info`.
+pub const INFO_OPTIONS: &[Opt] = &[
+    Opt::new("name", Kind::Str),
     Opt::new("docker_host", Kind::Str),
     Opt::new("timeout", Kind::Int).default(Default::Int(60)),
 ];

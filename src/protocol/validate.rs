@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::coerce::{coerce, python_type};
 use super::json::UNREPRESENTABLE;
-use super::options::{Default, Kind, Opt};
+use super::options::{Default, Kind, Opt, TASK_ONLY};
 use crate::error::{Error, Result};
 use crate::secret;
 
@@ -17,63 +17,199 @@ pub struct Valid {
     pub values: Map<String, Value>,
     /// The options that the task itself gave.
     pub given: BTreeSet<&'static str>,
+    /// One for each entry of `scanners`, which has the task's own options as its defaults; `None`: the task has no such list.
+    pub entries: Option<Vec<Valid>>,
 }
 
 /// Checks `options` against `table`; every leaf of a secret one is remembered first, so that no message shows it.
 ///
 /// # Errors
-/// The first thing that `AnsibleModule` would refuse: missing, wrong type, no choice, not together, unsupported.
-pub fn validate(module: &str, table: &'static [Opt], together: &[&str], options: &Map<String, Value>) -> Result<Valid> {
-    let given = |option: &Opt| options.get(option.name).filter(|value| !value.is_null());
+/// The first thing that `AnsibleModule` would refuse: exclusive, missing, wrong type, no choice, not together, the entries of
+/// a list, unsupported.
+pub fn validate(
+    module: &str,
+    table: &'static [Opt],
+    together: &[&[&str]],
+    options: &Map<String, Value>,
+) -> Result<Valid> {
+    let list = table.iter().find(|option| option.kind == Kind::Dicts && given(options, option).is_some());
+    remember_secrets(table, options);
+    let mut entries = Vec::new();
+    if let Some(list) = list {
+        entries = entries_of(list, given(options, list).unwrap_or(&Value::Null))?;
+        for entry in &entries {
+            remember_secrets(table, entry);
+        }
+        if let Some(name) = table.iter().find(|option| option.required && given(options, option).is_some()) {
+            return Err(Error::invalid(format!("parameters are mutually exclusive: {}|{}", name.name, list.name)));
+        }
+    }
+    let task = Scope { module, table, together, found_in: None };
+    // With a list, what is required or belongs together is asked of each entry.
+    let mut valid = task.check(options, list.is_none())?;
+    if let Some(list) = list {
+        let scope = Scope { found_in: Some(list.name), ..task };
+        let checked = entries.iter().map(|entry| scope.check(&with_defaults(entry, options), true));
+        valid.entries = Some(checked.collect::<Result<_>>()?);
+        scope.refuse_unsupported(entries.iter().flat_map(Map::keys))?;
+    }
+    task.refuse_unsupported(options.keys())?;
+    Ok(valid)
+}
+
+/// A value that counts: null is as good as left out.
+fn given<'a>(options: &'a Map<String, Value>, option: &Opt) -> Option<&'a Value> {
+    options.get(option.name).filter(|value| !value.is_null())
+}
+
+fn entries_of(list: &Opt, value: &Value) -> Result<Vec<Map<String, Value>>> {
+    let Value::Array(items) = value else {
+        let cause = format!("<class '{}'> cannot be converted to a list", python_type(value));
+        return Err(unconvertible(list.name, value, None, "list", &cause));
+    };
+    let entry = |item: &Value| match coerce(Kind::Dict, item) {
+        Ok(Value::Object(entry)) => Ok(entry),
+        Ok(_) => Ok(Map::new()),
+        Err(cause) => Err(Error::invalid(format!(
+            "Elements value for option '{}' is of type {} and we were unable to convert to dict: {cause}",
+            list.name,
+            python_type(item)
+        ))),
+    };
+    items.iter().map(entry).collect()
+}
+
+/// `entry` with what the task itself gives for all entries.
+fn with_defaults(entry: &Map<String, Value>, task: &Map<String, Value>) -> Map<String, Value> {
+    let shared = task.iter().filter(|(name, _)| !TASK_ONLY.contains(&name.as_str()));
+    let mut all: Map<_, _> = shared.map(|(name, value)| (name.clone(), value.clone())).collect();
+    all.extend(entry.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())));
+    all
+}
+
+/// Where options are looked at: the task, or the entries of one of its lists.
+#[derive(Clone, Copy)]
+struct Scope<'a> {
+    module: &'a str,
+    table: &'static [Opt],
+    together: &'a [&'a [&'a str]],
+    found_in: Option<&'static str>,
+}
+
+impl Scope<'_> {
+    fn check(&self, options: &Map<String, Value>, complete: bool) -> Result<Valid> {
+        let missing = |option: &&Opt| complete && option.required && given(options, option).is_none();
+        let missing: Vec<_> = self.table.iter().filter(missing).collect();
+        if !missing.is_empty() {
+            return Err(self.refuse(format!("missing required arguments: {}", names(missing))));
+        }
+        let mut values = Map::new();
+        for option in self.table {
+            let value = match given(options, option) {
+                Some(value) => self.convert(option, value)?,
+                None => default(option),
+            };
+            values.insert(option.name.to_owned(), value);
+        }
+        for option in self.table.iter().filter(|option| !option.choices.is_empty()) {
+            self.check_choice(option, values.get(option.name).unwrap_or(&Value::Null))?;
+        }
+        for together in self.together.iter().filter(|_| complete) {
+            let has_value = |name: &&&str| values.get(**name).is_some_and(|value| !value.is_null());
+            let count = together.iter().filter(has_value).count();
+            if count != 0 && count != together.len() {
+                return Err(self.refuse(format!("parameters are required together: {}", together.join(", "))));
+            }
+        }
+        let given = self.table.iter().filter(|option| given(options, option).is_some()).map(|option| option.name);
+        Ok(Valid { values, given: given.collect(), entries: None })
+    }
+
+    fn refuse(&self, message: String) -> Error {
+        Error::invalid(match self.found_in {
+            Some(list) => format!("{message} found in {list}"),
+            None => message,
+        })
+    }
+
+    fn refuse_unsupported<'k>(&self, keys: impl Iterator<Item = &'k String>) -> Result<()> {
+        let supported =
+            || self.table.iter().filter(|option| self.found_in.is_none() || !TASK_ONLY.contains(&option.name));
+        let unsupported: BTreeSet<_> =
+            keys.filter(|key| !supported().any(|option| option.name == key.as_str())).map(String::as_str).collect();
+        if unsupported.is_empty() {
+            return Ok(());
+        }
+        let prefix = self.found_in.map(|list| format!("{list}.")).unwrap_or_default();
+        let unsupported: Vec<_> = unsupported.into_iter().map(|key| format!("{prefix}{key}")).collect();
+        Err(Error::invalid(format!(
+            "Unsupported parameters for ({}) module: {}. Supported parameters include: {}.",
+            self.module,
+            unsupported.join(", "),
+            names(supported())
+        )))
+    }
+
+    fn convert(&self, option: &Opt, value: &Value) -> Result<Value> {
+        let truth = option.truths.zip(coerce(Kind::Bool, value).ok()).filter(|_| !is_choice(option, value));
+        if let Some(([yes, no], truth)) = truth {
+            return Ok(Value::from(if truth == Value::Bool(true) { yes } else { no }));
+        }
+        let converted = coerce(option.kind, value)
+            .map_err(|cause| unconvertible(option.name, value, self.found_in, kind_name(option.kind), &cause))?;
+        if is_unrepresentable(&converted) {
+            return Err(Error::invalid(format!(
+                "`{}` holds text that is not valid Unicode; write it in UTF-8",
+                option.name
+            )));
+        }
+        Ok(converted)
+    }
+
+    fn check_choice(&self, option: &Opt, value: &Value) -> Result<()> {
+        if value.is_null() || is_choice(option, value) {
+            return Ok(());
+        }
+        Err(self.refuse(format!(
+            "value of {} must be one of: {}, got: {}",
+            option.name,
+            option.choices.join(", "),
+            value.as_str().unwrap_or_default()
+        )))
+    }
+}
+
+fn unconvertible(name: &str, value: &Value, found_in: Option<&str>, kind: &str, cause: &str) -> Error {
+    let found_in = found_in.map(|list| format!(" found in '{list}'.")).unwrap_or_default();
+    Error::invalid(format!(
+        "argument '{name}' is of type {}{found_in} and we were unable to convert to {kind}: {cause}",
+        python_type(value)
+    ))
+}
+
+fn remember_secrets(table: &[Opt], options: &Map<String, Value>) {
     for option in table.iter().filter(|option| option.secret) {
-        if let Some(value) = given(option) {
+        if let Some(value) = given(options, option) {
             remember_leaves(value, option.kind);
         }
     }
-    let missing: Vec<_> = table.iter().filter(|option| option.required && given(option).is_none()).collect();
-    if !missing.is_empty() {
-        return Err(Error::invalid(format!("missing required arguments: {}", names(missing))));
-    }
-    let mut values = Map::new();
-    for option in table {
-        let value = match given(option) {
-            Some(value) => convert(option, value)?,
-            None => default(option),
-        };
-        values.insert(option.name.to_owned(), value);
-    }
-    for option in table.iter().filter(|option| !option.choices.is_empty()) {
-        check_choice(option, values.get(option.name).unwrap_or(&Value::Null))?;
-    }
-    let count = together.iter().filter(|name| values.get(**name).is_some_and(|value| !value.is_null())).count();
-    if count != 0 && count != together.len() {
-        return Err(Error::invalid(format!("parameters are required together: {}", together.join(", "))));
-    }
-    let unsupported: BTreeSet<_> =
-        options.keys().map(String::as_str).filter(|key| !table.iter().any(|option| option.name == *key)).collect();
-    if !unsupported.is_empty() {
-        return Err(Error::invalid(format!(
-            "Unsupported parameters for ({module}) module: {}. Supported parameters include: {}.",
-            unsupported.into_iter().collect::<Vec<_>>().join(", "),
-            names(table)
-        )));
-    }
-    Ok(Valid {
-        values,
-        given: table.iter().filter(|option| given(option).is_some()).map(|option| option.name).collect(),
-    })
 }
 
-/// `options` with the secret values masked as `AnsibleModule` masks them, for `invocation`.
+/// `values` with the secret ones masked as `AnsibleModule` masks them, for `invocation`.
 #[must_use]
 pub fn masked(table: &[Opt], values: &Map<String, Value>) -> Map<String, Value> {
-    values
-        .iter()
-        .map(|(name, value)| {
-            let secret = table.iter().any(|option| option.secret && option.name == name);
-            (name.clone(), if secret { mask(value) } else { value.clone() })
-        })
-        .collect()
+    let shown = |name: &String, value: &Value| {
+        let option = table.iter().find(|option| option.name == name);
+        match (option, value) {
+            (Some(option), _) if option.secret => mask(value),
+            (Some(Opt { kind: Kind::Dicts, .. }), Value::Array(entries)) => entries
+                .iter()
+                .map(|entry| entry.as_object().map_or(Value::Null, |entry| masked(table, entry).into()))
+                .collect(),
+            _ => value.clone(),
+        }
+    };
+    values.iter().map(|(name, value)| (name.clone(), shown(name, value))).collect()
 }
 
 /// `AnsibleModule`'s word for a value that is a secret as a whole.
@@ -106,28 +242,6 @@ fn remember_leaves(value: &Value, kind: Kind) {
     }
 }
 
-fn convert(option: &Opt, value: &Value) -> Result<Value> {
-    let truth = option.truths.zip(coerce(Kind::Bool, value).ok()).filter(|_| !is_choice(option, value));
-    if let Some(([yes, no], truth)) = truth {
-        return Ok(Value::from(if truth == Value::Bool(true) { yes } else { no }));
-    }
-    let converted = coerce(option.kind, value).map_err(|cause| {
-        Error::invalid(format!(
-            "argument '{}' is of type {} and we were unable to convert to {}: {cause}",
-            option.name,
-            python_type(value),
-            kind_name(option.kind)
-        ))
-    })?;
-    if is_unrepresentable(&converted) {
-        return Err(Error::invalid(format!(
-            "`{}` holds text that is not valid Unicode; write it in UTF-8",
-            option.name
-        )));
-    }
-    Ok(converted)
-}
-
 fn is_choice(option: &Opt, value: &Value) -> bool {
     value.as_str().is_some_and(|text| option.choices.contains(&text))
 }
@@ -139,18 +253,6 @@ fn is_unrepresentable(value: &Value) -> bool {
         Value::Array(items) => items.iter().any(is_unrepresentable),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
-}
-
-fn check_choice(option: &Opt, value: &Value) -> Result<()> {
-    if value.is_null() || is_choice(option, value) {
-        return Ok(());
-    }
-    Err(Error::invalid(format!(
-        "value of {} must be one of: {}, got: {}",
-        option.name,
-        option.choices.join(", "),
-        value.as_str().unwrap_or_default()
-    )))
 }
 
 fn default(option: &Opt) -> Value {
@@ -176,6 +278,7 @@ const fn kind_name(kind: Kind) -> &'static str {
         Kind::Bool => "bool",
         Kind::Path => "path",
         Kind::Dict => "dict",
+        Kind::Dicts => "list",
     }
 }
 

@@ -1,7 +1,9 @@
 //! Whether a scanner may come to life beside what else is on the host.
 
+use super::environment;
 use super::limits::Cpus;
 use super::mount::Mount;
+use super::observed::Observed;
 use crate::error::{Error, Kind, Result};
 
 /// Another container, as far as it could be in the way.
@@ -11,10 +13,16 @@ pub struct Neighbour {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// The code that it uses, when it is a scanner. Never shown.
-    pub code: Option<String>,
+    /// All of it, when it is a scanner. Its code is never shown.
+    pub scanner: Option<Observed>,
     /// Its mounts.
     pub mounts: Vec<Mount>,
+}
+
+impl Neighbour {
+    fn code(&self) -> Option<&str> {
+        self.scanner.as_ref()?.env.value(environment::CODE)
+    }
 }
 
 /// What a scanner is about to use, or a purge to delete.
@@ -32,7 +40,7 @@ pub struct Claim<'a> {
 /// With the name of that container, and no more of it.
 pub fn check_claim(claim: Claim<'_>, neighbours: &[Neighbour], own: &[&str]) -> Result<()> {
     for neighbour in neighbours.iter().filter(|neighbour| !own.contains(&neighbour.id.as_str())) {
-        let same_code = claim.code.is_some() && neighbour.code.as_deref() == claim.code;
+        let same_code = claim.code.is_some() && neighbour.code() == claim.code;
         let same_dir = claim.identity_dir.is_some_and(|dir| neighbour.mounts.iter().any(|mount| mount.overlaps(dir)));
         let what = match (same_code, same_dir) {
             (true, _) => "personalization_code",
@@ -66,6 +74,7 @@ pub fn check_cpus(wanted: Option<Cpus>, of_host: u32) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::example::by_hand;
     use super::super::mount::{PRIVATE, SHARED};
     use super::*;
 
@@ -73,7 +82,7 @@ mod tests {
         Neighbour {
             id: "id".to_owned(),
             name: "other".to_owned(),
-            code: code.map(str::to_owned),
+            scanner: code.map(|code| by_hand().with_env(environment::CODE, code)),
             mounts: vec![Mount::new(source, destination, true, "z")],
         }
     }

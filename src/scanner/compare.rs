@@ -118,6 +118,7 @@ fn shown_images(observed: &Observed, wanted: &str, image: &WantedImage) -> (Stri
     let after = match image {
         WantedImage::Local { id, .. } => id,
         WantedImage::ToPull => "to be pulled",
+        WantedImage::ToLoad => "to be loaded",
     };
     (format!("{wanted} ({})", observed.image_id), format!("{wanted} ({after})"))
 }

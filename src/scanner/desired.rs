@@ -1,22 +1,24 @@
 //! What is meant: a task's options, parsed once into values that can only be right.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use super::capacity::Capacity;
 use super::code::Code;
 use super::directory::{Directory, Mode};
 use super::environment::{self, Environment};
 use super::image::ImageRef;
-use super::limits::Limits;
+use super::limits::{Limits, LimitsWish};
 use super::name::Name;
 use super::proxy::Proxy;
 use super::qualys_url::QualysUrl;
 use super::restart_policy::RestartPolicy;
 use crate::error::{Error, Result};
-use crate::protocol::arguments::{Arguments, Pull, Recreate, State};
-use crate::secret;
+use crate::protocol::arguments::{Arguments, Overcommit, Pull, Recreate, State};
+use crate::secret::{self, Secret};
 
 /// One task for one scanner.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub struct Request {
     pub desired: Option<Desired>,
     /// What to do with it.
     pub wish: Wish,
+    /// Limits of `desired` that are still percentages of a host that was not looked at yet.
+    relative_limits: Option<LimitsWish>,
 }
 
 /// The scanner as it shall be; one field for each thing that is compared ([`super::compare`]).
@@ -81,15 +85,37 @@ pub struct Wish {
     pub purge: bool,
     /// When to pull.
     pub pull: Pull,
+    /// Where the image is loaded from when it is not there.
+    pub image_archive: Option<PathBuf>,
+    /// For pulls; `None`: what the host's docker configuration has.
+    pub credentials: Option<Credentials>,
+    /// What to do when the host's resources do not suffice.
+    pub overcommit: Overcommit,
     /// How long a started scanner must stay up; zero: not looked at.
     pub settle: Duration,
     /// Seconds between SIGTERM and SIGKILL; `None`: the container's own, else the engine's 10.
     pub stop_timeout: Option<i32>,
 }
 
+/// A registry's user.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// Not secret.
+    pub username: String,
+    /// Secret.
+    pub password: Secret,
+}
+
+impl Credentials {
+    fn parse(arguments: &Arguments) -> Option<Self> {
+        let (username, password) = (arguments.registry_username.as_ref()?, arguments.registry_password.as_ref()?);
+        (!username.is_empty()).then(|| Self { username: username.clone(), password: Secret::new(password) })
+    }
+}
+
 /// What may be given when only the run state is managed.
 const RUN_STATE_OPTIONS: &[&str] =
-    &["name", "state", "restart", "purge", "settle", "stop_timeout", "docker_host", "timeout"];
+    &["name", "overcommit", "state", "restart", "purge", "settle", "stop_timeout", "docker_host", "timeout"];
 
 impl Request {
     /// What `arguments` mean.
@@ -97,24 +123,47 @@ impl Request {
     /// # Errors
     /// For the first option whose value cannot be meant; it names the option, the value (unless secret) and the cure.
     pub fn parse(arguments: &Arguments) -> Result<Self> {
-        let name = Name::parse(&arguments.name)?;
+        let name = Name::parse(arguments.name.as_deref().unwrap_or_default())?;
+        let mut relative_limits = None;
         let desired = if let (Some(code), Some(url), Some(image)) =
             (&arguments.personalization_code, &arguments.qualys_url, &arguments.image)
         {
-            Some(Desired::parse(arguments, code, url, image)?)
+            let limits = LimitsWish::parse(
+                arguments.memory.as_deref(),
+                arguments.memory_swap.as_deref(),
+                arguments.cpus.as_deref(),
+            )?;
+            relative_limits = Some(limits).filter(LimitsWish::is_relative);
+            let known = if limits.is_relative() { Limits::default() } else { limits.resolve(&Capacity::default())? };
+            Some(Desired::parse(arguments, code, url, image, known)?)
         } else {
             refuse_configuration(&arguments.given)?;
             None
         };
-        Ok(Self { name, desired, wish: Wish::parse(arguments)? })
+        Ok(Self { name, desired, wish: Wish::parse(arguments)?, relative_limits })
+    }
+
+    /// Whether [`Self::resolve`] must be called before the limits mean anything.
+    #[must_use]
+    pub const fn needs_capacity(&self) -> bool {
+        self.relative_limits.is_some()
+    }
+
+    /// Turns percentages into the limits that they mean on a host of this `capacity`.
+    ///
+    /// # Errors
+    /// When Docker would refuse their combination.
+    pub fn resolve(&mut self, capacity: &Capacity) -> Result<()> {
+        if let (Some(desired), Some(limits)) = (&mut self.desired, self.relative_limits.take()) {
+            desired.limits = limits.resolve(capacity)?;
+        }
+        Ok(())
     }
 }
 
 impl Desired {
-    fn parse(arguments: &Arguments, code: &str, url: &str, image: &str) -> Result<Self> {
+    fn parse(arguments: &Arguments, code: &str, url: &str, image: &str, limits: Limits) -> Result<Self> {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let limits =
-            Limits::parse(arguments.memory.as_deref(), arguments.memory_swap.as_deref(), arguments.cpus.as_deref());
         Ok(Self {
             code: Code::parse(code)?,
             url: QualysUrl::parse(url)?,
@@ -122,7 +171,7 @@ impl Desired {
             shared_dir: Directory::parse("shared_dir", &arguments.shared_dir)?,
             private_dir: Directory::parse("private_dir", &arguments.private_dir)?,
             private_dir_mode: given(&arguments.private_dir_mode).map(|mode| Mode::parse(&mode)).transpose()?,
-            limits: limits?,
+            limits,
             proxy: given(&arguments.https_proxy).map(|proxy| Proxy::parse(&proxy)).transpose()?,
             polling_interval: in_range("polling_interval", arguments.polling_interval, 30, 180, "seconds")?,
             update_interval: in_range("update_interval", arguments.update_interval, 30, 240, "minutes")?,
@@ -177,10 +226,44 @@ impl Wish {
             restart: arguments.restart,
             purge: arguments.purge,
             pull: arguments.pull,
+            image_archive: arguments
+                .image_archive
+                .as_deref()
+                .filter(|path| !path.is_empty())
+                .map(parse_archive)
+                .transpose()?,
+            credentials: Credentials::parse(arguments),
+            overcommit: arguments.overcommit,
             settle,
             stop_timeout: stop_timeout.and_then(|seconds| i32::try_from(seconds).ok()),
         })
     }
+}
+
+/// Refuses a task of which two scanners claim one name, code or private directory.
+///
+/// # Errors
+/// With the names of both.
+pub fn refuse_twins(requests: &[Request]) -> Result<()> {
+    for (at, one) in requests.iter().enumerate() {
+        for other in requests.iter().skip(at + 1) {
+            let both = one.desired.as_ref().zip(other.desired.as_ref());
+            let what = if one.name == other.name {
+                "name"
+            } else if both.is_some_and(|(a, b)| a.code == b.code) {
+                "personalization_code"
+            } else if both.is_some_and(|(a, b)| a.identity_dir() == b.identity_dir()) {
+                "private_dir"
+            } else {
+                continue;
+            };
+            return Err(Error::invalid(format!(
+                "two entries of scanners have the same {what}; give each its own: `{}` and `{}`",
+                one.name, other.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn refuse_configuration(given: &BTreeSet<&'static str>) -> Result<()> {
@@ -202,6 +285,13 @@ fn in_range(option: &str, value: Option<i64>, least: i64, most: i64, unit: &str)
         }
         value => Ok(value),
     }
+}
+
+fn parse_archive(text: &str) -> Result<PathBuf> {
+    if text.starts_with('/') && !text.contains('\0') {
+        return Ok(PathBuf::from(text));
+    }
+    Err(Error::invalid(format!("image_archive must be an absolute path on the Docker host, got: `{text}`")))
 }
 
 fn parse_network(text: &str) -> Result<String> {

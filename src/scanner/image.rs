@@ -40,6 +40,24 @@ impl ImageRef {
         is_id(&self.0)
     }
 
+    /// The registry that has it, as credentials are filed under.
+    #[must_use]
+    pub fn registry(&self) -> &str {
+        match self.0.split_once('/') {
+            Some((domain, _)) if domain.contains(['.', ':']) || domain == "localhost" => domain,
+            _ => "docker.io",
+        }
+    }
+
+    /// In the spelling of `docker images`: the default registry, its library and the default tag made explicit or left out
+    /// alike for all spellings of one image.
+    #[must_use]
+    pub fn familiar(&self) -> String {
+        let (name, tag) = self.name_and_tag();
+        let name = name.strip_prefix("docker.io/").or_else(|| name.strip_prefix("index.docker.io/")).unwrap_or(name);
+        format!("{}:{tag}", name.strip_prefix("library/").unwrap_or(name))
+    }
+
     /// Name and tag (or digest) for a pull; `latest` where neither is given, as `docker pull` does.
     #[must_use]
     pub fn name_and_tag(&self) -> (&str, &str) {
@@ -71,6 +89,8 @@ pub enum WantedImage {
     },
     /// It will be pulled; what comes is not known before.
     ToPull,
+    /// It will be loaded from an archive; what comes is not known before.
+    ToLoad,
 }
 
 fn is_id(text: &str) -> bool {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::capacity::Capacity;
 use super::size;
 use crate::error::{Error, Result};
 
@@ -9,6 +10,16 @@ use crate::error::{Error, Result};
 const LEAST_MEMORY: u64 = 6 << 20;
 /// Docker's unit of CPUs: a billionth.
 const NANO: f64 = 1e9;
+/// Docker's least CPUs.
+const LEAST_CPUS: f64 = 0.01;
+/// More than any host has; what the host at hand has is checked against it later.
+const MOST_CPUS: f64 = 1e6;
+/// Memory and swap together may well be more than the host's memory.
+const MOST_SWAP: f64 = 1000.0;
+
+const SIZE: &str = "a size such as 1024M, 1.5g or plain bytes, or a percentage of the host's memory such as 25%";
+const SWAP: &str = "a size such as 2048M, a percentage of the host's memory such as 50%, or unlimited";
+const CPUS: &str = "a number of CPUs from 0.01 up to those of the host, or a percentage of them such as 50%";
 
 /// What `--memory-swap` bounds: memory and swap together, in bytes, or nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,23 +82,15 @@ impl Cpus {
         }
     }
 
-    fn parse(text: &str) -> Result<Option<Self>> {
-        let cpus = text.parse::<f64>().ok().filter(|cpus| cpus.is_finite() && !text.starts_with(['+', '.']));
-        match cpus {
-            Some(0.0) => Ok(None),
-            Some(cpus) if (0.01..=1e6).contains(&cpus) =>
-            {
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "between 0.01 and 1e6, as just checked"
-                )]
-                Ok(Some(Self((cpus * NANO).round() as u64)))
-            }
-            _ => Err(Error::invalid(format!(
-                "cpus must be a number of CPUs from 0.01 up to those of the host, got: `{text}`"
-            ))),
-        }
+    fn parse(text: &str) -> Option<Self> {
+        let cpus = text.parse::<f64>().ok().filter(|_| text.starts_with(|c: char| c.is_ascii_digit()))?;
+        (cpus == 0.0 || (LEAST_CPUS..=MOST_CPUS).contains(&cpus)).then(|| Self::from_f64(cpus))
+    }
+
+    /// `cpus` must be from 0 to [`MOST_CPUS`].
+    fn from_f64(cpus: f64) -> Self {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "far below 2^63, and not negative")]
+        Self((cpus * NANO).round() as u64)
     }
 }
 
@@ -107,27 +110,6 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Takes the three options as the task gave them; nothing, an empty text and 0 mean no limit.
-    ///
-    /// # Errors
-    /// When a value is no size or number, or when Docker would refuse their combination.
-    pub fn parse(memory: Option<&str>, memory_swap: Option<&str>, cpus: Option<&str>) -> Result<Self> {
-        let given = |text: Option<&str>| text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
-        let bytes = |option: &str, text: &str| {
-            size::parse(text).ok_or_else(|| {
-                Error::invalid(format!("{option} must be a size such as 1024M, 1.5g or plain bytes, got: `{text}`"))
-            })
-        };
-        let memory = given(memory).map(|text| bytes("memory", &text)).transpose()?.filter(|bytes| *bytes != 0);
-        let memory_swap = match given(memory_swap) {
-            None => None,
-            Some(text) if text == "-1" || text.eq_ignore_ascii_case("unlimited") => Some(MemorySwap::Unlimited),
-            Some(text) => Some(bytes("memory_swap", &text)?).filter(|bytes| *bytes != 0).map(MemorySwap::Bytes),
-        };
-        let cpus = given(cpus).map_or(Ok(None), |text| Cpus::parse(&text))?;
-        Self { memory, memory_swap, cpus }.checked()
-    }
-
     fn checked(self) -> Result<Self> {
         match (self.memory, self.memory_swap) {
             (None, Some(swap)) => Err(Error::invalid(format!(
@@ -162,6 +144,102 @@ impl Limits {
     }
 }
 
+/// The limits as the task gave them: percentages become numbers only with the host's.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct LimitsWish {
+    memory: Option<Amount<u64>>,
+    memory_swap: Option<Amount<MemorySwap>>,
+    cpus: Option<Amount<Cpus>>,
+}
+
+/// A number, or a percentage of what the host has.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Amount<T> {
+    Fixed(T),
+    Percent(f64),
+}
+
+impl LimitsWish {
+    /// Takes the three options; nothing, an empty text and 0 mean no limit.
+    ///
+    /// # Errors
+    /// When a value is no size, number or percentage.
+    pub fn parse(memory: Option<&str>, memory_swap: Option<&str>, cpus: Option<&str>) -> Result<Self> {
+        Ok(Self {
+            memory: amount("memory", SIZE, memory, 100.0, size::parse)?,
+            memory_swap: amount("memory_swap", SWAP, memory_swap, MOST_SWAP, |text| match text {
+                "-1" => Some(MemorySwap::Unlimited),
+                _ if text.eq_ignore_ascii_case("unlimited") => Some(MemorySwap::Unlimited),
+                _ => size::parse(text).map(MemorySwap::Bytes),
+            })?,
+            cpus: amount("cpus", CPUS, cpus, 100.0, Cpus::parse)?,
+        })
+    }
+
+    /// Whether the host's figures are needed to know what is meant.
+    #[must_use]
+    pub const fn is_relative(&self) -> bool {
+        matches!(self.memory, Some(Amount::Percent(_)))
+            || matches!(self.memory_swap, Some(Amount::Percent(_)))
+            || matches!(self.cpus, Some(Amount::Percent(_)))
+    }
+
+    /// The limits on a host of this `capacity`: whole MiB and hundredths of CPUs, rounded down.
+    ///
+    /// # Errors
+    /// When Docker would refuse their combination.
+    pub fn resolve(&self, capacity: &Capacity) -> Result<Limits> {
+        let share = |percent: f64| {
+            #[expect(clippy::cast_precision_loss, reason = "no host has 2^53 bytes")]
+            let mebibytes = (capacity.memory as f64 * percent / 100.0 / f64::from(1 << 20)).floor();
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of the host's memory")]
+            {
+                (mebibytes as u64) << 20
+            }
+        };
+        let memory = self.memory.map(|memory| match memory {
+            Amount::Fixed(bytes) => bytes,
+            Amount::Percent(percent) => share(percent),
+        });
+        let memory_swap = self.memory_swap.map(|swap| match swap {
+            Amount::Fixed(swap) => swap,
+            Amount::Percent(percent) => MemorySwap::Bytes(share(percent)),
+        });
+        let cpus = self.cpus.map(|cpus| match cpus {
+            Amount::Fixed(cpus) => cpus,
+            // A hair more, since 57 % of 100 is 56.99… to a computer.
+            Amount::Percent(percent) => Cpus::from_f64((f64::from(capacity.cpus) * percent + 1e-6).floor() / 100.0),
+        });
+        let limits = Limits {
+            memory: memory.filter(|bytes| *bytes != 0),
+            memory_swap: memory_swap.filter(|swap| *swap != MemorySwap::Bytes(0)),
+            cpus: cpus.filter(|cpus| *cpus != Cpus(0)),
+        };
+        limits.checked()
+    }
+}
+
+fn amount<T>(
+    option: &str,
+    rule: &str,
+    text: Option<&str>,
+    most: f64,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Option<Amount<T>>> {
+    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let amount = match text.strip_suffix('%') {
+        Some(percent) => {
+            let number = percent.trim_end().parse().ok().filter(|_| percent.starts_with(|c: char| c.is_ascii_digit()));
+            number.filter(|percent| (0.0..=most).contains(percent)).map(Amount::Percent)
+        }
+        None => parse(text).map(Amount::Fixed),
+    };
+    match amount {
+        Some(amount) => Ok(Some(amount)),
+        None => Err(Error::invalid(format!("{option} must be {rule}, got: `{text}`"))),
+    }
+}
+
 /// The limits that a container has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ActualLimits {
@@ -175,13 +253,21 @@ pub struct ActualLimits {
     pub cpu_period: Option<u64>,
 }
 
+impl From<&Limits> for ActualLimits {
+    fn from(limits: &Limits) -> Self {
+        Self { memory: limits.memory, memory_swap: limits.memory_swap(), cpus: limits.cpus, cpu_period: None }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use rstest::rstest;
 
+    const HOST: Capacity = Capacity { memory: (8 << 30) + 12_345, swap: None, cpus: 3 };
+
     fn parse(memory: &str, memory_swap: &str, cpus: &str) -> Result<Limits> {
-        Limits::parse(Some(memory), Some(memory_swap), Some(cpus))
+        LimitsWish::parse(Some(memory), Some(memory_swap), Some(cpus))?.resolve(&HOST)
     }
 
     #[rstest]
@@ -193,6 +279,10 @@ mod tests {
     #[case("512m", "-1", "1.0", Some(1 << 29), Some(MemorySwap::Unlimited), Some(1_000_000_000))]
     #[case("512m", "Unlimited", "2", Some(1 << 29), Some(MemorySwap::Unlimited), Some(2_000_000_000))]
     #[case("512m", "512m", "", Some(1 << 29), Some(MemorySwap::Bytes(1 << 29)), None)]
+    #[case("25%", "50%", "50%", Some(2 << 30), Some(MemorySwap::Bytes(4 << 30)), Some(1_500_000_000))]
+    #[case("33.3%", "", "33.3%", Some(2727 << 20), Some(MemorySwap::Bytes(5454 << 20)), Some(990_000_000))]
+    #[case("100 %", "150%", "100%", Some(8 << 30), Some(MemorySwap::Bytes(12 << 30)), Some(3_000_000_000))]
+    #[case("0%", "0%", "0%", None, None, None)]
     fn reads_limits(
         #[case] memory: &str,
         #[case] memory_swap: &str,
@@ -218,6 +308,11 @@ mod tests {
     #[case("", "", "inf", "got: `inf`")]
     #[case("", "", "two", "got: `two`")]
     #[case("", "", "1e99", "got: `1e99`")]
+    #[case("101%", "", "", "got: `101%`")]
+    #[case("-1%", "", "", "got: `-1%`")]
+    #[case("%", "", "", "got: `%`")]
+    #[case("", "", "nan%", "got: `nan%`")]
+    #[case("50%", "25%", "", "must not be less than memory (4294967296 bytes), got: `2147483648` bytes")]
     fn refuses_what_docker_would(
         #[case] memory: &str,
         #[case] memory_swap: &str,

@@ -10,12 +10,15 @@
 
 pub mod admission;
 pub mod advice;
+pub mod capacity;
 pub mod code;
 pub mod command;
 pub mod compare;
 pub mod desired;
 pub mod directory;
 pub mod environment;
+#[cfg(test)]
+pub(crate) mod example;
 pub mod image;
 pub mod limits;
 pub mod mount;

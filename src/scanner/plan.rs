@@ -50,8 +50,10 @@ pub enum Step {
     CreateDirectory(Directory, Option<Mode>),
     /// Like chmod.
     SetMode(Directory, Mode),
-    /// Fetch the image.
+    /// Fetch the image from its registry.
     PullImage,
+    /// Fetch the image from its archive.
+    LoadImage,
     /// Make the container.
     Create,
     /// Change limits or the restart policy while it runs.
@@ -83,6 +85,7 @@ impl Step {
             Self::CreateDirectory(..) => "create_directory",
             Self::SetMode(..) | Self::Update(_) => "update",
             Self::PullImage => "pull_image",
+            Self::LoadImage => "load_image",
             Self::Create => "create",
             Self::Replace { .. } => "replace",
             Self::Start => "start",
@@ -110,6 +113,8 @@ pub struct Update {
     pub cpus: Option<(Cpus, Option<u64>)>,
     /// Restart policy.
     pub restart_policy: Option<RestartPolicy>,
+    /// Whether one of the limits goes up, or is newly set and so begins to count.
+    pub grows: bool,
 }
 
 /// One line of the result's `differences`.
@@ -184,10 +189,14 @@ impl Plan {
         self.steps.iter().any(|step| matches!(step, Step::Create | Step::Replace { .. }))
     }
 
-    /// Whether the scanner's CPUs are newly set.
+    /// Whether the scanner takes more of the host than it did: it is made, started, or grows.
     #[must_use]
-    pub fn sets_cpus(&self) -> bool {
-        self.creates() || self.steps.iter().any(|step| matches!(step, Step::Update(Update { cpus: Some(_), .. })))
+    pub fn claims_resources(&self) -> bool {
+        let claims = |step: &Step| {
+            step.starts()
+                || matches!(step, Step::Create | Step::Replace { .. } | Step::Update(Update { grows: true, .. }))
+        };
+        self.steps.iter().any(claims)
     }
 
     /// Whether a start is among the steps.
@@ -229,7 +238,7 @@ impl Plan {
     }
 
     fn missing(&mut self, wish: &Wish, desired: &Desired, situation: &Situation) {
-        self.pull_first(situation);
+        self.fetch_first(situation);
         self.step(Step::Create, "state", "absent", wish.state.word());
         if wish.state == State::Started {
             self.steps.push(Step::Start);
@@ -241,7 +250,7 @@ impl Plan {
         let Some(image) = &situation.image else {
             return Err(Error::new(Kind::Internal, "the image was not looked up; report this as a defect"));
         };
-        self.pull_first(situation);
+        self.fetch_first(situation);
         self.comparisons = compare(desired, observed, image, situation.engine);
         let differing = |way: Way| self.comparisons.iter().filter(move |field| field.verdict == Verdict::Differs(way));
         let for_replacement: Vec<_> = differing(Way::Replace).map(|field| field.field).collect();
@@ -290,10 +299,9 @@ impl Plan {
 
     fn run_state(&mut self, wish: &Wish, observed: &Observed) -> Result<()> {
         let before = observed.status.word();
-        let unchanged = self
-            .steps
-            .iter()
-            .all(|step| matches!(step, Step::CreateDirectory(..) | Step::SetMode(..) | Step::PullImage));
+        let unchanged = self.steps.iter().all(|step| {
+            matches!(step, Step::CreateDirectory(..) | Step::SetMode(..) | Step::PullImage | Step::LoadImage)
+        });
         match (wish.state, observed.status) {
             (State::Started, Status::Created | Status::Exited | Status::Dead) => {
                 self.step(Step::Start, "state", before, State::Started.word());
@@ -334,10 +342,12 @@ impl Plan {
         Ok(())
     }
 
-    fn pull_first(&mut self, situation: &Situation) {
-        if situation.image == Some(WantedImage::ToPull) {
-            self.steps.push(Step::PullImage);
-        }
+    fn fetch_first(&mut self, situation: &Situation) {
+        self.steps.extend(match situation.image {
+            Some(WantedImage::ToPull) => Some(Step::PullImage),
+            Some(WantedImage::ToLoad) => Some(Step::LoadImage),
+            Some(WantedImage::Local { .. }) | None => None,
+        });
     }
 }
 
@@ -346,12 +356,21 @@ impl Update {
         let differs = |name: &str| {
             comparisons.iter().any(|field| field.field == name && field.verdict == Verdict::Differs(Way::Update))
         };
-        let memory = desired.limits.memory().zip(desired.limits.memory_swap());
+        let (has, wants) = (&observed.limits, &desired.limits);
+        let memory = wants.memory().zip(wants.memory_swap());
+        // To the kernel no limit is the most there is; to the host's bookkeeping it is nothing.
+        let swap = |swap| match swap {
+            Some(MemorySwap::Bytes(bytes)) => bytes,
+            Some(MemorySwap::Unlimited) | None => 0,
+        };
+        let grows =
+            wants.memory() > has.memory || wants.cpus > has.cpus || swap(wants.memory_swap()) > swap(has.memory_swap);
         let cpus = desired.limits.cpus.map(|cpus| (cpus, observed.limits.cpu_period));
         Self {
             memory: memory.filter(|_| differs("memory") || differs("memory_swap")),
             cpus: cpus.filter(|_| differs("cpus")),
             restart_policy: desired.restart_policy.filter(|_| differs("restart_policy")),
+            grows,
         }
     }
 }

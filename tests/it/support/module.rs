@@ -30,6 +30,8 @@ impl Module {
     pub fn new(engine: &Engine) -> Self {
         let args = json!({
             "docker_host": engine.host(),
+            // The tests share one engine, whose host could not hold the limits of all of them.
+            "overcommit": "allow",
             "_ansible_check_mode": false,
             "_ansible_debug": false,
             "_ansible_diff": false,

@@ -1,0 +1,275 @@
+//! One run from requests to reports: observe, plan, (check mode stops here), lock, observe again, apply, report.
+//!
+//! A run that finds nothing to do makes three engine requests (version, container, image), none that writes, and no lock.
+//! Several scanners are observed and planned as one, refused as a whole, and changed one after the other.
+
+mod admit;
+pub mod info;
+mod supply;
+mod view;
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use self::admit::{Candidate, admit, capacity};
+use self::view::{Images, View, wanted};
+use crate::apply::{Failed, Walk, replace, settle};
+use crate::engine::{DockerHost, Engine, Failure};
+use crate::error::{Error, Result};
+use crate::host::lock::Subject;
+use crate::protocol::arguments::State;
+use crate::report::Report;
+use crate::scanner::capacity::Host;
+use crate::scanner::desired::Request;
+use crate::scanner::observed::Status;
+use crate::scanner::plan::{Plan, Step};
+
+/// How many scanners are looked at side by side; each needs a connection of its own.
+const SIDE_BY_SIDE: usize = 8;
+
+/// What is the same for every scanner of a task.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where the engine listens.
+    pub docker_host: DockerHost,
+    /// For each engine call but those that take as long as they take.
+    pub timeout: Duration,
+    /// Predict only.
+    pub check_mode: bool,
+}
+
+/// Why a run ended early.
+#[derive(Debug)]
+pub struct Stopped {
+    /// Which of the scanners it was; `None`: it was refused as a whole.
+    pub at: Option<usize>,
+    /// What happened.
+    pub failed: Failed,
+}
+
+impl<E: Into<Failed>> From<E> for Stopped {
+    fn from(error: E) -> Self {
+        Self { at: None, failed: error.into() }
+    }
+}
+
+/// Runs `requests`; `reports` (one for each) and `host` have what was found and done, also when it fails.
+///
+/// # Errors
+/// Whatever keeps a scanner from being as wanted.
+pub async fn run(
+    settings: &Settings,
+    requests: &mut [Request],
+    reports: &mut [Report],
+    host: &mut Option<Host>,
+) -> Result<(), Stopped> {
+    let engine = Engine::connect(settings.docker_host.clone(), settings.timeout).await?;
+    if requests.iter().any(Request::needs_capacity) {
+        let info = engine.info().await.map_err(|failure| failure.into_error(engine.host()))?;
+        requests.iter_mut().try_for_each(|request| request.resolve(&capacity(&info)))?;
+    }
+    let images = view::images(&engine, requests).await?;
+    let runs: Vec<_> = requests.iter().map(|request| Run { engine: &engine, settings, request }).collect();
+    let looking = stream::iter(&runs).map(|run| run.look(&images)).buffered(SIDE_BY_SIDE);
+    let mut looks: Vec<Look> = looking.try_collect().await?;
+    for ((run, look), report) in runs.iter().zip(&mut looks).zip(reports.iter_mut()) {
+        run.predict_recovery(look, report);
+        report.planned(&look.plan, look.view.situation.observed.as_ref());
+    }
+    let candidates: Vec<_> = runs.iter().zip(&looks).map(|(run, look)| run.candidate(&look.view, &look.plan)).collect();
+    let admitted = admit(&engine, &candidates).await?;
+    *host = admitted.host;
+    if let Some(report) = reports.first_mut() {
+        admitted.warnings.into_iter().for_each(|warning| report.warn(warning));
+    }
+    for (at, ((run, look), report)) in runs.iter().zip(&looks).zip(reports.iter_mut()).enumerate() {
+        let carried_out = run.carry_out(look, &images, &candidates, report).await;
+        report.finished = true;
+        carried_out.map_err(|failed| Stopped { at: Some(at), failed })?;
+    }
+    Ok(())
+}
+
+/// What the first look at a scanner showed, and the plan that it led to.
+struct Look {
+    view: View,
+    plan: Plan,
+    /// A replacement was interrupted, or another run is at work.
+    unfinished: bool,
+}
+
+struct Run<'a> {
+    engine: &'a Engine,
+    settings: &'a Settings,
+    request: &'a Request,
+}
+
+impl Run<'_> {
+    async fn look(&self, images: &Images) -> Result<Look> {
+        let marked = self.subject().is_marked();
+        let mut view = View::new(self.engine, self.request, images, marked).await?;
+        let interrupted = view.scene.is_interrupted();
+        if interrupted {
+            // The world as it will be when the way back has been gone.
+            view.situation.observed = view.scene.way_back(&self.request.name, self.may_start()).current;
+        }
+        let plan = match self.plan(&view).await {
+            Ok(plan) => plan,
+            // Another run may be half-way; what is refused now may be right when it has finished.
+            Err(_) if marked && !self.settings.check_mode => Plan::default(),
+            Err(error) => return Err(error),
+        };
+        let unfinished = interrupted || (marked && !self.settings.check_mode);
+        Ok(Look { view, plan, unfinished })
+    }
+
+    fn predict_recovery(&self, look: &Look, report: &mut Report) {
+        if self.settings.check_mode && look.unfinished {
+            report.actions.push("recover");
+        }
+    }
+
+    fn candidate<'b>(&'b self, view: &'b View, plan: &'b Plan) -> Candidate<'b> {
+        Candidate { request: self.request, view, plan }
+    }
+
+    /// From a first look to the wanted scanner.
+    async fn carry_out(
+        &self,
+        look: &Look,
+        images: &Images,
+        task: &[Candidate<'_>],
+        report: &mut Report,
+    ) -> Result<(), Failed> {
+        let pulls = supply::pulls_always(self.request) && !self.settings.check_mode;
+        if look.plan.is_empty() && !look.unfinished && !pulls {
+            return Ok(self.look_for_flapping(&look.view).await?);
+        }
+        if self.settings.check_mode {
+            report.actions.extend(look.plan.steps.iter().map(Step::word));
+            return Ok(());
+        }
+        // Before the lock is taken: it may take long and disturbs nobody.
+        let fetched = supply::fetch(self.engine, self.request, &look.view).await?;
+        report.actions.extend(fetched);
+        if fetched.is_some() {
+            let images = view::images(self.engine, std::slice::from_ref(self.request)).await?;
+            self.under_lock(&images, task, report).await
+        } else {
+            self.under_lock(images, task, report).await
+        }
+    }
+
+    /// Everything that changes something, with nobody else at work on this scanner.
+    async fn under_lock(&self, images: &Images, task: &[Candidate<'_>], report: &mut Report) -> Result<(), Failed> {
+        let wish = &self.request.wish;
+        let grace = wish.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(10);
+        let patience = self.settings.timeout + wish.settle + Duration::from_secs(grace);
+        let lock = self.subject().lock(patience).await?;
+        let outcome = self.change(images, task, patience, report).await;
+        match &outcome {
+            Err(failed) if failed.unfinished => lock.leave_mark(),
+            _ => drop(lock),
+        }
+        outcome
+    }
+
+    async fn change(
+        &self,
+        images: &Images,
+        task: &[Candidate<'_>],
+        patience: Duration,
+        report: &mut Report,
+    ) -> Result<(), Failed> {
+        let mut view = View::new(self.engine, self.request, images, true).await?;
+        if view.scene.is_interrupted() {
+            view = self.recover(view, images, report).await?;
+        }
+        let plan = self.plan(&view).await?;
+        report.planned(&plan, view.situation.observed.as_ref());
+        if plan.is_empty() {
+            self.look_for_flapping(&view).await?;
+        } else {
+            // Nobody else may take the same code, directory or resources between the look and the claim.
+            let admission = Subject::engine(self.settings.docker_host.socket()).lock(patience).await?;
+            // The others of the task count as they will be: one that grows may come before the one that makes room.
+            let now = self.candidate(&view, &plan);
+            let task = task.iter().map(|it| if std::ptr::eq(it.request, self.request) { now } else { *it });
+            admit(self.engine, &task.collect::<Vec<_>>()).await?;
+            let mut walk = Walk::new(self.engine, self.request, view.situation.observed.as_ref(), &mut report.actions);
+            walk.admission = Some(admission);
+            walk.along(&plan).await?;
+        }
+        let found = self.engine.container(self.request.name.as_str()).await.map_err(|failure| self.failed(failure))?;
+        report.found(found.map(|container| container.observe(None)).as_ref());
+        Ok(())
+    }
+
+    async fn plan(&self, view: &View) -> Result<Plan> {
+        let mut situation = view.situation.clone();
+        if let Some(desired) = wanted(self.request) {
+            let predict = self.settings.check_mode;
+            situation.image =
+                Some(supply::known(self.engine, self.request, desired, view.image.as_ref(), predict).await?);
+        }
+        Plan::make(self.request, &situation)
+    }
+
+    /// Finishes an interrupted replacement that is just what is wanted, or puts the old scanner back.
+    async fn recover(&self, view: View, images: &Images, report: &mut Report) -> Result<View, Failed> {
+        let wish = &self.request.wish;
+        if let Some((current, outgoing)) = view.scene.unconfirmed()
+            && self.may_start()
+            && let Ok(plan) = self.plan(&view).await
+            && !plan.creates()
+        {
+            let walk = Walk::new(self.engine, self.request, Some(current), &mut report.actions);
+            let finished = match walk.along(&plan).await {
+                Ok(()) if plan.starts() => Ok(()),
+                Ok(()) => settle::stays_up(self.engine, &current.id, wish.settle).await.map_err(Failed::from),
+                Err(failed) => Err(failed),
+            };
+            if finished.is_ok() {
+                replace::dismiss(self.engine, outgoing).await?;
+                report.actions.push("recover");
+                return Ok(View::new(self.engine, self.request, images, true).await?);
+            }
+        }
+        let back = replace::put_back(self.engine, &self.request.name, wish.stop_timeout, self.may_start()).await;
+        let still = "an interrupted replacement is still to be put back, which the next run tries again";
+        back.map_err(|failure| Failed {
+            error: self.failed(failure).and(still),
+            rolled_back: false,
+            unfinished: true,
+        })?;
+        report.actions.push("recover");
+        Ok(View::new(self.engine, self.request, images, true).await?)
+    }
+
+    /// A scanner that is just being restarted by its policy, or was a moment ago, is not taken for a running one.
+    async fn look_for_flapping(&self, view: &View) -> Result<()> {
+        let Some(observed) = view.situation.observed.as_ref().filter(|_| self.may_start()) else { return Ok(()) };
+        if observed.status == Status::Restarting {
+            return Err(settle::ended(self.engine, observed).await);
+        }
+        let settle = self.request.wish.settle;
+        let young = || observed.started_at.as_deref().and_then(crate::time::since).is_none_or(|age| age < settle);
+        if observed.status == Status::Running && observed.restart_count > 0 && young() {
+            return settle::stays_up(self.engine, &observed.id, settle).await;
+        }
+        Ok(())
+    }
+
+    fn may_start(&self) -> bool {
+        matches!(self.request.wish.state, State::Started | State::Present)
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::scanner(self.settings.docker_host.socket(), self.request.name.as_str())
+    }
+
+    fn failed(&self, failure: Failure) -> Error {
+        failure.into_error(self.engine.host())
+    }
+}

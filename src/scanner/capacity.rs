@@ -1,0 +1,202 @@
+//! The host as a whole: what it has, what all scanners together may take of it, and who takes it.
+//!
+//! Every scanner of the engine counts with its limits, whoever made it and whether it runs or not: a stopped one may be
+//! started at any time, by its restart policy or by hand. Unlimited scanners have no allocation.
+
+use serde::Serialize;
+
+use super::limits::{ActualLimits, Cpus, MemorySwap};
+
+/// How many of the largest holders a message names.
+const NAMED: usize = 3;
+
+/// What a host has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Capacity {
+    /// Bytes.
+    pub memory: u64,
+    /// Bytes; `None` where the host does not say or the engine cannot limit swap, which is not judged then.
+    pub swap: Option<u64>,
+    /// Whole CPUs.
+    pub cpus: u32,
+}
+
+/// What one scanner takes; `None`: no limit, and so no allocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// The scanner.
+    pub name: String,
+    /// Bytes.
+    pub memory: Option<u64>,
+    /// Bytes of swap alone.
+    pub swap: Option<u64>,
+    /// CPUs.
+    pub cpus: Option<Cpus>,
+}
+
+impl Share {
+    /// What a scanner with `limits` takes.
+    #[must_use]
+    pub fn new(name: &str, limits: &ActualLimits) -> Self {
+        let swap = match (limits.memory, limits.memory_swap) {
+            (Some(memory), Some(MemorySwap::Bytes(both))) => Some(both.saturating_sub(memory)),
+            _ => None,
+        };
+        Self { name: name.to_owned(), memory: limits.memory, swap, cpus: limits.cpus }
+    }
+}
+
+/// One resource of the host; bytes or CPUs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Resource {
+    /// All there is.
+    pub total: f64,
+    /// What scanners hold.
+    pub allocated: f64,
+    /// What a further scanner could get.
+    pub available: f64,
+}
+
+/// The result's `host`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Host {
+    /// Bytes.
+    pub memory: Option<Resource>,
+    /// Bytes; null where it is not known.
+    pub swap: Option<Resource>,
+    /// CPUs.
+    pub cpus: Option<Resource>,
+}
+
+/// The kinds of resources, each with how it is read off and shown.
+const MEMORY: Kind = Kind { name: "memory", held: |share| share.memory.map(bytes), shown: mebibytes };
+const SWAP: Kind = Kind { name: "swap", held: |share| share.swap.map(bytes), shown: mebibytes };
+const CPUS: Kind = Kind { name: "cpus", held: |share| share.cpus.map(Cpus::to_f64), shown: plain };
+
+struct Kind {
+    name: &'static str,
+    held: fn(&Share) -> Option<f64>,
+    shown: fn(f64) -> String,
+}
+
+impl Host {
+    /// What `shares` leave of `capacity`.
+    #[must_use]
+    pub fn new(capacity: &Capacity, shares: &[Share]) -> Self {
+        let resource = |kind: &Kind, total: Option<f64>| {
+            let allocated = sum(kind, shares);
+            total.map(|total| Resource { total, allocated, available: (total - allocated).max(0.0) })
+        };
+        Self {
+            memory: resource(&MEMORY, Some(bytes(capacity.memory))),
+            swap: resource(&SWAP, capacity.swap.map(bytes)),
+            cpus: resource(&CPUS, Some(f64::from(capacity.cpus))),
+        }
+    }
+
+    /// Whether scanners hold more of anything than there is; swap that does not exist cannot be held.
+    #[must_use]
+    pub fn is_overcommitted(&self) -> bool {
+        let over = |resource: Option<Resource>| resource.is_some_and(|it| it.allocated > it.total);
+        over(self.memory) || over(self.cpus) || over(self.swap.filter(|swap| swap.total > 0.0))
+    }
+}
+
+/// Why `asked` cannot be had beside `held`: one sentence for each resource, or none. Swap counts when `judge_swap`, and only
+/// on a host that has some.
+#[must_use]
+pub fn excess(capacity: &Capacity, asked: &[Share], held: &[Share], judge_swap: bool) -> Vec<String> {
+    let swap = capacity.swap.filter(|swap| judge_swap && *swap > 0).map(bytes);
+    let totals = [(MEMORY, Some(bytes(capacity.memory))), (SWAP, swap), (CPUS, Some(f64::from(capacity.cpus)))];
+    totals.iter().filter_map(|(kind, total)| excess_of(kind, (*total)?, asked, held)).collect()
+}
+
+fn excess_of(kind: &Kind, total: f64, asked: &[Share], held: &[Share]) -> Option<String> {
+    let (asking, allocated) = (sum(kind, asked), sum(kind, held));
+    // Sums of hundredths are not exact; a billionth is no overcommit.
+    if asking == 0.0 || asking + allocated <= total + 1e-9 {
+        return None;
+    }
+    let shown = kind.shown;
+    let mut holders: Vec<_> = held.iter().filter_map(|share| Some((&share.name, (kind.held)(share)?))).collect();
+    holders.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    let largest: Vec<_> = holders.iter().take(NAMED).map(|(name, held)| format!("`{name}` {}", shown(*held))).collect();
+    let by = if largest.is_empty() { String::new() } else { format!(" (most by {})", largest.join(", ")) };
+    Some(format!("{} asked {}, allocated {}{by}, total {}", kind.name, shown(asking), shown(allocated), shown(total)))
+}
+
+fn sum(kind: &Kind, shares: &[Share]) -> f64 {
+    shares.iter().filter_map(kind.held).sum()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no host has 2^53 bytes")]
+fn bytes(bytes: u64) -> f64 {
+    bytes as f64
+}
+
+fn mebibytes(bytes: f64) -> String {
+    format!("{:.0} MiB", (bytes / f64::from(1 << 20)).floor())
+}
+
+fn plain(number: f64) -> String {
+    format!("{}", (number * 1e6).round() / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOST: Capacity = Capacity { memory: 4 << 30, swap: Some(1 << 30), cpus: 2 };
+
+    fn share(name: &str, gib: u64, nano: u64) -> Share {
+        let memory_swap = Some(MemorySwap::Bytes(gib << 31));
+        let limits =
+            ActualLimits { memory: Some(gib << 30), memory_swap, cpus: Some(Cpus::from_nano(nano)), cpu_period: None };
+        Share::new(name, &limits)
+    }
+
+    fn unlimited(name: &str) -> Share {
+        Share::new(name, &ActualLimits::default())
+    }
+
+    #[test]
+    fn what_fits_exactly_is_no_overcommit() {
+        let held = [share("a", 1, 700_000_000), share("b", 2, 300_000_000), unlimited("c")];
+        assert_eq!(excess(&HOST, &[share("d", 1, 1_000_000_000)], &held, false), [""; 0]);
+        assert_eq!(excess(&HOST, &[unlimited("d")], &[share("a", 9, 9_000_000_000)], true), [""; 0]);
+    }
+
+    #[test]
+    fn each_resource_says_asked_allocated_total_and_the_largest_holders() {
+        let held = [share("a", 1, 500_000_000), share("b", 2, 1_000_000_000), unlimited("c")];
+        assert_eq!(
+            excess(&HOST, &[share("d", 2, 1_000_000_000)], &held, true),
+            [
+                "memory asked 2048 MiB, allocated 3072 MiB (most by `b` 2048 MiB, `a` 1024 MiB), total 4096 MiB",
+                "swap asked 2048 MiB, allocated 3072 MiB (most by `b` 2048 MiB, `a` 1024 MiB), total 1024 MiB",
+                "cpus asked 1, allocated 1.5 (most by `b` 1, `a` 0.5), total 2",
+            ]
+        );
+    }
+
+    #[test]
+    fn swap_that_does_not_exist_is_not_judged() {
+        for swap in [None, Some(0)] {
+            let host = Capacity { swap, ..HOST };
+            assert_eq!(excess(&host, &[share("a", 1, 1)], &[], true), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn the_host_shows_what_is_left() {
+        let host = Host::new(&HOST, &[share("a", 3, 2_500_000_000)]);
+        let memory = host.memory.unwrap();
+        assert_eq!(
+            (memory.total, memory.allocated, memory.available),
+            (4_294_967_296.0, 3_221_225_472.0, 1_073_741_824.0)
+        );
+        assert!(host.cpus.unwrap().available.abs() < f64::EPSILON);
+        assert!(host.is_overcommitted());
+        assert!(!Host::new(&HOST, &[share("a", 1, 2_000_000_000)]).is_overcommitted());
+    }
+}

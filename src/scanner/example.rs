@@ -1,0 +1,150 @@
+//! For tests: the scanner that [`super::desired::tests::request`] wants, as it is after the vendor's command was typed, and
+//! words for what may be different about one.
+
+use super::environment::Environment;
+use super::image::WantedImage;
+use super::limits::{ActualLimits, Cpus, MemorySwap};
+use super::mount::{self, Mount};
+use super::observed::{Observed, Status};
+use super::restart_policy::RestartPolicy;
+
+/// The id of the image that [`by_hand`] was made from.
+pub const IMAGE_ID: &str = "sha256:1111";
+
+/// `docker run -d` with both mounts, code and URL, nothing else.
+pub fn by_hand() -> Observed {
+    let entries =
+        ["PATH=/bin", "VERSION=1", "PERSONALIZATION_CODE=code-4711", "QUALYS_URL=https://qualysguard.qualys.com"];
+    Observed {
+        id: "old".to_owned(),
+        name: "scanner".to_owned(),
+        image: "qualys/qcsa".to_owned(),
+        image_id: IMAGE_ID.to_owned(),
+        status: Status::Running,
+        started_at: Some("2026-01-01T00:00:00Z".to_owned()),
+        exit_code: 0,
+        restart_count: 0,
+        limits: ActualLimits::default(),
+        env: environment(&entries),
+        image_env: Some(image_env()),
+        mounts: vec![
+            Mount::new("/usr/qualys/shared", mount::SHARED, true, "z"),
+            Mount::new("/usr/qualys/private/code-4711", mount::PRIVATE, true, "z"),
+        ],
+        restart_policy: RestartPolicy::No,
+        privileged: false,
+        network: "bridge".to_owned(),
+        labels: [("vendor".to_owned(), "stand-in".to_owned())].into(),
+        auto_remove: false,
+        stop_timeout: None,
+        replaces: None,
+        podman: false,
+    }
+}
+
+/// The image that the task means, when it is the one that [`by_hand`] was made from.
+pub fn same_image() -> WantedImage {
+    WantedImage::Local { id: IMAGE_ID.to_owned(), env: image_env() }
+}
+
+/// Another image, which brings other variables.
+pub fn newer_image() -> WantedImage {
+    WantedImage::Local { id: "sha256:2222".to_owned(), env: environment(&["PATH=/bin", "VERSION=2", "NEW=1"]) }
+}
+
+pub fn environment(entries: &[&str]) -> Environment {
+    Environment::from_entries(&entries.iter().map(|&entry| entry.to_owned()).collect::<Vec<_>>())
+}
+
+fn image_env() -> Environment {
+    environment(&["PATH=/bin", "VERSION=1"])
+}
+
+impl Observed {
+    pub fn with_status(self, status: Status) -> Self {
+        Self { status, ..self }
+    }
+
+    /// With this variable, instead of its old value where it has one.
+    pub fn with_env(mut self, name: &str, value: &str) -> Self {
+        self.env.set(name, value);
+        self
+    }
+
+    pub fn without_env(mut self, name: &str) -> Self {
+        let left: Vec<_> =
+            self.env.to_entries().into_iter().filter(|it| !it.starts_with(&format!("{name}="))).collect();
+        self.env = Environment::from_entries(&left);
+        self
+    }
+
+    /// With this mount, instead of what is at its destination; `mode` as in `docker run -v`.
+    pub fn with_mount(mut self, source: &str, destination: &str, mode: &str) -> Self {
+        let mount = Mount::new(source, destination, !mode.split(',').any(|flag| flag == "ro"), mode);
+        self = self.without_mount(&mount.destination);
+        self.mounts.push(mount);
+        self
+    }
+
+    pub fn without_mount(mut self, destination: &str) -> Self {
+        self.mounts.retain(|mount| mount.destination != destination);
+        self
+    }
+
+    /// Bytes, as the engine reports them: -1 for unlimited swap, 0 for no limit.
+    pub fn limited(mut self, memory: u64, memory_swap: i64, nano_cpus: u64) -> Self {
+        self.limits.memory = Some(memory).filter(|memory| *memory > 0);
+        self.limits.memory_swap =
+            self.limits.memory.map(|_| u64::try_from(memory_swap).map_or(MemorySwap::Unlimited, MemorySwap::Bytes));
+        self.limits.cpus = Some(Cpus::from_nano(nano_cpus)).filter(|_| nano_cpus > 0);
+        self
+    }
+
+    /// With CPUs in the kernel's terms, in microseconds.
+    pub fn quota(mut self, quota: u64, period: u64) -> Self {
+        self.limits.cpus = Some(Cpus::from_quota(quota, period));
+        self.limits.cpu_period = Some(period);
+        self
+    }
+
+    pub fn with_network(self, network: &str) -> Self {
+        Self { network: network.to_owned(), ..self }
+    }
+
+    pub fn with_policy(self, restart_policy: RestartPolicy) -> Self {
+        Self { restart_policy, ..self }
+    }
+
+    pub fn with_label(mut self, key: &str, value: &str) -> Self {
+        self.labels.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    pub fn privileged(self) -> Self {
+        Self { privileged: true, ..self }
+    }
+
+    pub fn with_image(self, image: &str, image_id: &str) -> Self {
+        Self { image: image.to_owned(), image_id: image_id.to_owned(), ..self }
+    }
+
+    pub fn image_gone(self) -> Self {
+        Self { image_env: None, ..self }
+    }
+
+    pub fn removed_when_stopped(self) -> Self {
+        Self { auto_remove: true, ..self }
+    }
+
+    /// As Podman reports the same scanner.
+    pub fn on_podman(mut self) -> Self {
+        for mount in &mut self.mounts {
+            mount.relabel = false;
+        }
+        self.podman = true;
+        self.with_env("container", "podman")
+            .with_env("TERM", "xterm")
+            .with_env("HOSTNAME", "0123456789ab")
+            .with_env("HOME", "/root")
+    }
+}
