@@ -1,0 +1,33 @@
+# `make` alone lists what there is to do. Everything else is in the scripts that the targets call.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# rustup's folder, for shells that were open before it was installed.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.PHONY: help build demo test lint
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Build the static module binary, library/qcss_scanner
+	@tests/setup/install-requirements rust
+	@tests/setup/build-module
+
+demo: ## Create a scanner on a throwaway Docker engine, repair a drift, clean up (as root)
+	@tests/setup/install-requirements rust ansible engine
+	@tests/setup/build-module
+	@tests/demo/run
+
+test: ## Run all tests, on throwaway Docker engines (as root)
+	@tests/setup/install-requirements rust ansible engine
+	@tests/setup/build-module
+	cargo test --locked
+
+lint: ## Check format, clippy, playbooks and YAML
+	@tests/setup/install-requirements rust lint ansible
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	.venv/bin/yamllint --strict .
+	PATH=$(CURDIR)/.venv/bin:$$PATH ansible-lint --strict -q
