@@ -164,7 +164,7 @@ impl Request {
 impl Desired {
     fn parse(arguments: &Arguments, code: &str, url: &str, image: &str, limits: Limits) -> Result<Self> {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        Ok(Self {
+        let desired = Self {
             code: Code::parse(code)?,
             url: QualysUrl::parse(url)?,
             image: ImageRef::parse(image)?,
@@ -182,7 +182,9 @@ impl Desired {
             restart_policy: given(&arguments.restart_policy).map(|policy| RestartPolicy::parse(&policy)).transpose()?,
             privileged: arguments.privileged,
             labels: texts("labels", arguments.labels.as_ref())?,
-        })
+        };
+        refuse_shared_in(&desired.identity_dir(), desired.shared_dir.as_str())?;
+        Ok(desired)
     }
 
     /// `<private_dir>/<code>`: the scanner's identity is in it.
@@ -264,6 +266,20 @@ pub fn refuse_twins(requests: &[Request]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A purge deletes the identity and never what all scanners share, so that must be elsewhere.
+///
+/// # Errors
+/// When `shared_dir` is `identity_dir` or in it.
+pub fn refuse_shared_in(identity_dir: &Directory, shared_dir: &str) -> Result<()> {
+    if !identity_dir.contains(shared_dir) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "shared_dir must not be the scanner's private directory <private_dir>/<personalization_code> or in it; \
+         choose another path, got: `{shared_dir}`"
+    )))
 }
 
 fn refuse_configuration(given: &BTreeSet<&'static str>) -> Result<()> {
@@ -386,6 +402,9 @@ pub(crate) mod tests {
     #[case(json!({"env": {"A": true}}), "env needs texts as values; put the value in quotes of: `A`")]
     #[case(json!({"labels": {"a": 1}}), "labels needs texts as values; put the value in quotes of: `a`")]
     #[case(json!({"shared_dir": "relative"}), "shared_dir must be an absolute path, got: `relative`")]
+    #[case(json!({"shared_dir": "/a/code-4711/b", "private_dir": "/a"}),
+        "shared_dir must not be the scanner's private directory <private_dir>/<personalization_code> or in it; \
+         choose another path, got: `/a/code-4711/b`")]
     fn refuses_by_name_value_and_cure(#[case] options: Value, #[case] message: &str) {
         assert_eq!(request(&options).unwrap_err(), Error::invalid(message));
     }

@@ -49,6 +49,12 @@ impl Directory {
     pub fn join(&self, component: &str) -> Self {
         Self(format!("{}/{component}", self.0))
     }
+
+    /// Whether `path`, in its plainest spelling, is this one or below it.
+    #[must_use]
+    pub fn contains(&self, path: &str) -> bool {
+        path.strip_prefix(self.0.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
 }
 
 impl fmt::Display for Directory {

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::compare::{Comparison, EngineTraits, Verdict, Way, compare};
-use super::desired::{Desired, Request, Wish};
+use super::desired::{Desired, Request, Wish, refuse_shared_in};
 use super::directory::{Directory, Mode};
 use super::environment;
 use super::image::WantedImage;
@@ -387,7 +387,11 @@ pub fn purged(request: &Request, observed: Option<&Observed>) -> Result<Option<D
     let Some(mount) = observed.mount(mount::PRIVATE) else { return Ok(None) };
     let code = observed.env.value(environment::CODE).filter(|code| !code.is_empty());
     if code.is_some_and(|code| mount.source.rsplit('/').next() == Some(code)) {
-        return Directory::parse("private_dir", &mount.source).map(Some);
+        let directory = Directory::parse("private_dir", &mount.source)?;
+        if let Some(shared) = observed.mount(mount::SHARED) {
+            refuse_shared_in(&directory, &shared.source)?;
+        }
+        return Ok(Some(directory));
     }
     Err(Error::invalid(format!(
         "purge deletes <private_dir>/<code> only, and this scanner keeps its identity elsewhere; \
