@@ -16,3 +16,5 @@ mod engine;
 mod protocol;
 #[cfg(test)]
 mod stand_in;
+#[cfg(test)]
+mod states;

@@ -4,11 +4,13 @@ mod engine;
 mod module;
 mod proxy;
 mod scanner;
+mod tasks;
 
 pub use engine::{Engine, stdout};
-pub use module::{Module, execute};
+pub use module::{Module, Reply, execute};
 pub use proxy::Proxy;
 pub use scanner::Scanner;
+pub use tasks::{foretold, four_tasks, untouched};
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};

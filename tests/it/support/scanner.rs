@@ -1,5 +1,6 @@
 //! One scanner's name, code and directories, for one test.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,13 +14,17 @@ use super::{Engine, Module};
 /// The URL that test scanners are told.
 const QUALYS_URL: &str = "https://qualysguard.qualys.com";
 
+/// The stand-in is up, or has died, long before.
+const SETTLE: f64 = 0.3;
+
 /// A scanner that may or may not exist. When dropped, its containers and directories go.
 pub struct Scanner<'engine> {
     /// The container's name; no other scanner's name starts with it.
     pub name: String,
     /// The personalization code.
     pub code: String,
-    engine: &'engine Engine,
+    /// Where it is, or will be.
+    pub engine: &'engine Engine,
     directory: TempDir,
 }
 
@@ -65,7 +70,12 @@ impl<'engine> Scanner<'engine> {
 
     /// The module, about to be run with these arguments.
     pub fn module(&self) -> Module {
-        Module::new(self.engine).args(self.args())
+        Module::new(self.engine).args(self.args()).arg("settle", SETTLE)
+    }
+
+    /// The module, about to be run with nothing that tells how the scanner shall look: only its run state is managed.
+    pub fn run_state(&self) -> Module {
+        Module::new(self.engine).arg("name", self.name.as_str()).arg("settle", SETTLE)
     }
 
     /// Creates the scanner as a person does who follows the vendor's page, with options such as `["--memory", "1024M"]`;
@@ -93,6 +103,27 @@ impl<'engine> Scanner<'engine> {
         self.engine.inspect(&self.name)
     }
 
+    /// All that a task could have changed: each container whose name starts with ours as the engine describes it, and the
+    /// directories with their modes.
+    pub fn everything(&self) -> Value {
+        let ids = self.containers();
+        let inspect = ["container", "inspect"].into_iter().chain(ids.iter().map(String::as_str)).collect::<Vec<_>>();
+        let mut containers = if ids.is_empty() { json!([]) } else { self.engine.docker(&inspect).parse().unwrap() };
+        for container in containers.as_array_mut().unwrap() {
+            // The engine lists mounts in any order.
+            container["Mounts"].as_array_mut().unwrap().sort_by_key(|mount| mount["Destination"].to_string());
+        }
+        let mode = |path: PathBuf| path.metadata().ok().map(|found| found.permissions().mode());
+        let modes = [self.shared_dir(), self.private_dir(), self.store()].map(mode);
+        json!({"containers": containers, "modes": modes})
+    }
+
+    /// The ids of all containers whose name starts with ours: also what a replacement leaves when it is interrupted.
+    pub fn containers(&self) -> Vec<String> {
+        let ours = self.engine.try_docker(&["ps", "-aq", "--no-trunc", "--filter", &format!("name=^/?{}", self.name)]);
+        String::from_utf8_lossy(&ours.stdout).split_whitespace().map(str::to_owned).collect()
+    }
+
     /// What the scanner printed: first its stdout, then its stderr.
     pub fn log(&self) -> String {
         let output = self.engine.try_docker(&["logs", &self.name]);
@@ -104,10 +135,9 @@ impl Drop for Scanner<'_> {
     /// Takes what an interrupted replacement left, too: everything whose name starts with ours. A failure is not worth a panic
     /// on top of a panic, the engine goes away with all that is on it.
     fn drop(&mut self) {
-        let ours = self.engine.try_docker(&["ps", "-aq", "--filter", &format!("name=^/?{}", self.name)]);
-        let ours = String::from_utf8_lossy(&ours.stdout);
+        let ours = self.containers();
         let mut remove = vec!["rm", "--force", "--volumes"];
-        remove.extend(ours.split_whitespace());
+        remove.extend(ours.iter().map(String::as_str));
         self.engine.try_docker(&remove);
     }
 }

@@ -1,0 +1,46 @@
+//! Tasks in a row, as a person runs them who wants to be sure.
+
+use super::{Module, Proxy, Reply, Scanner};
+
+/// What check mode must foretell.
+const FORETOLD: &[&str] = &["failed", "changed", "actions", "differences", "diff", "error", "command"];
+
+/// The block of four by which community.docker tests itself: check, real, again, again in check. The real run changes
+/// something, check mode says what and writes nothing, and then there is nothing left to do. Returns the real run's reply.
+#[track_caller]
+pub fn four_tasks(scanner: &Scanner, task: impl Fn() -> Module) -> Reply {
+    let reply = foretold(scanner, &task).changed();
+    let after = scanner.everything();
+    let proxy = Proxy::new(scanner.engine);
+    let again = || task().arg("docker_host", proxy.host()).diff();
+    for idle in [again().run(), again().check().run()] {
+        let idle = idle.unchanged();
+        assert_eq!(idle["differences"], serde_json::json!([]), "{idle:#?}");
+        assert_eq!(idle["diff"]["before"], idle["diff"]["after"], "{idle:#?}");
+    }
+    assert_eq!(proxy.writes(), []);
+    assert_eq!(scanner.everything(), after);
+    reply
+}
+
+/// The first two of the four: a real run does just what check mode says, and check mode writes nothing.
+#[track_caller]
+pub fn foretold(scanner: &Scanner, task: impl Fn() -> Module) -> Reply {
+    let proxy = Proxy::new(scanner.engine);
+    let check = untouched(scanner, || task().arg("docker_host", proxy.host()).check().diff().run());
+    assert_eq!(proxy.writes(), []);
+    let real = task().diff().run();
+    for key in FORETOLD {
+        assert_eq!(real[key], check[key], "{key} is not as foretold\nforetold: {check:#?}\nreal: {real:#?}");
+    }
+    real
+}
+
+/// Runs something that must change nothing about the scanner.
+#[track_caller]
+pub fn untouched(scanner: &Scanner, run: impl FnOnce() -> Reply) -> Reply {
+    let before = scanner.everything();
+    let reply = run();
+    assert_eq!(scanner.everything(), before, "{reply:#?}");
+    reply
+}
