@@ -47,6 +47,10 @@ pub fn successor(
 ) -> Successor {
     let config = inspected.config.clone().unwrap_or_default();
     let mut body = carried_config(config, image, &old.id);
+    if has_foreign_hostname(old, desired) {
+        body.hostname = None;
+        body.domainname = None;
+    }
     let mut host_config = carried_host_config(inspected.host_config.clone().unwrap_or_default(), desired);
     adopt_anonymous_volumes(&mut host_config, inspected, image);
     host_config.restart_policy = Some(to_api_policy(old.restart_policy));
@@ -164,6 +168,13 @@ fn carried_config(config: ContainerConfig, image: Option<&ImageConfig>, id: &str
         labels: Some(labels).filter(|labels| !labels.is_empty()),
         ..ContainerCreateBody::default()
     }
+}
+
+/// In the network of another container the engine notes that one's name and takes none; in the host's network it notes the
+/// host's, which must not come along to another network.
+fn has_foreign_hostname(old: &Observed, desired: &Desired) -> bool {
+    let leaves = desired.network.as_ref().is_some_and(|network| *network != old.network);
+    old.network.starts_with("container:") || (old.network == "host" && leaves)
 }
 
 /// `value` unless it is what the image brought.

@@ -1,5 +1,6 @@
 //! One scanner's name, code and directories, for one test.
 
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -86,12 +87,22 @@ impl<'engine> Scanner<'engine> {
 
     /// The same with another spelling of the image, or another image.
     pub fn by_hand_from(&self, image: &str, options: &[&str]) -> String {
+        self.vendors_command("run -d", image, options)
+    }
+
+    /// The same, but not started.
+    pub fn by_hand_created(&self, options: &[&str]) -> String {
+        fs::create_dir_all(self.shared_dir()).unwrap(); // else the engine makes it with the first start
+        self.vendors_command("create", "qualys/qcsa:1", options)
+    }
+
+    fn vendors_command(&self, verb: &str, image: &str, options: &[&str]) -> String {
         let (shared, private) = (self.shared_dir(), self.private_dir());
         let (shared, private) = (shared.display(), private.display());
         let (code, name, options) = (&self.code, &self.name, options.join(" "));
         let vendors_command = format!(
             "PERSONALIZATION_CODE={code}; NAME={name}; mkdir -p {private}/$PERSONALIZATION_CODE; \
-             docker run -d -v {shared}:/usr/local/qualys:z \
+             docker {verb} -v {shared}:/usr/local/qualys:z \
              -v {private}/$PERSONALIZATION_CODE:/usr/local/qualys/admin/etc:z \
              -e PERSONALIZATION_CODE=$PERSONALIZATION_CODE --name \"$NAME\" {options} -e QUALYS_URL={QUALYS_URL} {image}"
         );
