@@ -246,15 +246,14 @@ impl Report {
             }
         };
         for field in &self.comparisons {
-            line(&mut before, field.field, &field.before);
+            // A directory that is missing differs on the host, though its mount is as wanted.
+            let on_host = self.differences.iter().find(|it| it.field == field.field && field.verdict == Verdict::Same);
+            line(&mut before, field.field, on_host.map_or(&field.before, |difference| &difference.before));
             // A field that is as wanted may be spelled in another way; that is no difference to show.
-            let shown =
-                if field.verdict == Verdict::Same && !field.before.is_null() { &field.before } else { &field.after };
-            line(&mut after, field.field, shown);
+            let spelled = field.verdict == Verdict::Same && !field.before.is_null() && on_host.is_none();
+            line(&mut after, field.field, if spelled { &field.before } else { &field.after });
         }
-        let compared = |difference: &&Difference| {
-            !self.comparisons.iter().any(|field| field.field == difference.field && field.verdict != Verdict::Same)
-        };
+        let compared = |difference: &&Difference| !self.comparisons.iter().any(|it| it.field == difference.field);
         for difference in self.differences.iter().filter(compared) {
             line(&mut before, difference.field, &difference.before);
             line(&mut after, difference.field, &difference.after);

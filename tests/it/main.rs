@@ -13,6 +13,8 @@ mod adoption;
 #[cfg(test)]
 mod carried_over;
 #[cfg(test)]
+mod drift;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod protocol;
