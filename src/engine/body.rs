@@ -87,8 +87,7 @@ pub fn update(update: &Update) -> ContainerUpdateBody {
         Some((cpus, None)) => body.nano_cpus = Some(cpus.to_api()),
         Some((cpus, Some(period))) => {
             // The engine refuses billionths for a container whose CPUs are given as quota and period.
-            let quota = u128::try_from(cpus.to_api()).unwrap_or_default() * u128::from(period) / 1_000_000_000;
-            body.cpu_quota = i64::try_from(quota).ok();
+            body.cpu_quota = i64::try_from(cpus.to_quota(period)).ok();
             body.cpu_period = i64::try_from(period).ok();
         }
         None => {}

@@ -77,8 +77,11 @@ impl Container {
             return "bridge".to_owned();
         }
         let networks = self.inspected.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
+        let Some(networks) = networks.filter(|networks| !networks.contains_key(&mode)) else { return mode };
+        let of_id = |id: &String| id.starts_with(&mode);
         networks
-            .and_then(|networks| networks.iter().find(|(_, endpoint)| endpoint.network_id.as_ref() == Some(&mode)))
+            .iter()
+            .find(|(_, endpoint)| endpoint.network_id.as_ref().is_some_and(of_id))
             .map_or(mode.clone(), |(name, _)| name.clone())
     }
 }

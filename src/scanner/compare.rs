@@ -212,6 +212,6 @@ impl List {
         let same = actual.memory_swap == swap || cannot_tell;
         self.add("memory_swap", shown(actual.memory_swap), shown(swap), same, way(swap.is_some()));
         let shown = |cpus: Option<super::limits::Cpus>| cpus.map(super::limits::Cpus::to_f64);
-        self.add("cpus", shown(actual.cpus), shown(cpus), actual.cpus == cpus, way(cpus.is_some()));
+        self.add("cpus", shown(actual.cpus), shown(cpus), actual.has_cpus(cpus), way(cpus.is_some()));
     }
 }

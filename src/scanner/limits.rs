@@ -67,6 +67,12 @@ impl Cpus {
         Self(u64::try_from(u128::from(quota) * 1_000_000_000 / u128::from(period.max(1))).unwrap_or(u64::MAX))
     }
 
+    /// As a quota of `period`, both in microseconds, which is all that the kernel's scheduler can tell apart.
+    #[must_use]
+    pub fn to_quota(self, period: u64) -> u64 {
+        u64::try_from((u128::from(self.0) * u128::from(period) + 500_000_000) / 1_000_000_000).unwrap_or(u64::MAX)
+    }
+
     /// As the engine's API writes them.
     #[must_use]
     pub fn to_api(self) -> i64 {
@@ -259,6 +265,17 @@ impl From<&Limits> for ActualLimits {
     }
 }
 
+impl ActualLimits {
+    /// Whether these are the `wanted` CPUs, as far as they can be told apart.
+    #[must_use]
+    pub fn has_cpus(&self, wanted: Option<Cpus>) -> bool {
+        match (self.cpus, wanted, self.cpu_period) {
+            (Some(actual), Some(wanted), Some(period)) => actual.to_quota(period) == wanted.to_quota(period),
+            (actual, wanted, _) => actual == wanted,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -328,5 +345,10 @@ mod tests {
         assert_eq!(Cpus::from_quota(150_000, 100_000), Cpus::from_nano(1_500_000_000));
         assert_eq!(Cpus::from_quota(1, 0), Cpus::from_nano(1_000_000_000));
         assert_eq!(Cpus::from_nano(500_000_000).to_string(), "0.5");
+        assert_eq!(Cpus::from_quota(10_000, 30_000).to_quota(30_000), 10_000);
+        let third = ActualLimits { cpus: Some(Cpus::from_quota(1, 3)), cpu_period: Some(30_000), ..Default::default() };
+        assert!(
+            third.has_cpus(Some(Cpus::from_nano(333_330_000))) && !third.has_cpus(Some(Cpus::from_nano(333_000_000)))
+        );
     }
 }

@@ -56,7 +56,7 @@ fn is_updated_live(#[case] made: &str, #[case] wanted: Value, #[case] difference
     for (field, _, value) in triples(&differences) {
         match field {
             "memory" => {
-                assert_eq!(cgroup(&scanner, "memory", &["memory.limit_in_bytes", "memory.max"]), value.to_string())
+                assert_eq!(cgroup(&scanner, "memory", &["memory.limit_in_bytes", "memory.max"]), value.to_string());
             }
             "cpus" => assert_eq!(Some(cpus(&scanner)), value.as_f64()),
             _ => {}
@@ -70,12 +70,11 @@ fn is_updated_live(#[case] made: &str, #[case] wanted: Value, #[case] difference
 #[case("paused")]
 fn is_updated_without_being_started(#[case] status: &str) {
     let scanner = Scanner::new(Engine::shared());
-    match status {
-        "created" => drop(scanner.module().arg("state", "present").run().changed()),
-        _ => {
-            scanner.by_hand(&[]);
-            scanner.engine.docker(&[if status == "paused" { "pause" } else { "stop" }, &scanner.name]);
-        }
+    if status == "created" {
+        scanner.module().arg("state", "present").run().changed();
+    } else {
+        scanner.by_hand(&[]);
+        scanner.engine.docker(&[if status == "paused" { "pause" } else { "stop" }, &scanner.name]);
     }
     let limits = json!({"state": "present", "memory": "64M", "cpus": 1, "restart_policy": "on-failure"});
     let reply = four_tasks(&scanner, || scanner.module().args(limits.clone()));
