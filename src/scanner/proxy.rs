@@ -52,7 +52,9 @@ fn is_proxy(text: &str) -> bool {
     let port = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port != 0);
     let printable = |text: &str| text.chars().all(|c| !c.is_control() && !c.is_whitespace());
     let credentials = credentials.is_none_or(|credentials| {
-        credentials.split_once(':').is_some_and(|(user, _)| !user.is_empty() && !user.contains('/'))
+        // A password that begins with `//` is a scheme that was not meant to be one.
+        let parts = credentials.split_once(':');
+        parts.is_some_and(|(user, password)| !user.is_empty() && !user.contains('/') && !password.starts_with("//"))
             && printable(credentials)
     });
     host && port && credentials
@@ -73,9 +75,17 @@ mod tests {
 
     #[test]
     fn refuses_the_rest_and_shows_nothing() {
-        for text in
-            ["", "canary", "canary:", "canary:0", "http://canary:80", "canary@host:80", ":canary@host:80", "u:c n@h:1"]
-        {
+        for text in [
+            "",
+            "canary",
+            "canary:",
+            "canary:0",
+            "http://canary:80",
+            "http://u:canary@h:80",
+            "canary@host:80",
+            ":canary@host:80",
+            "u:c n@h:1",
+        ] {
             let message = Proxy::parse(text).unwrap_err().message;
             assert!(!message.contains("canary"), "{message}");
         }
