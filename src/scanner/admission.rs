@@ -94,6 +94,7 @@ mod tests {
             (neighbour(Some("canary-1"), "/else/where", PRIVATE), "personalization_code"),
             (neighbour(Some("canary-2"), "/private/canary-1", PRIVATE), "private directory"),
             (neighbour(None, "/private/canary-1/below", "/backup"), "private directory"),
+            (neighbour(None, "/private", PRIVATE), "private directory"),
         ] {
             let error = check_claim(claim, std::slice::from_ref(&neighbour), &[]).unwrap_err();
             assert_eq!(error.kind, Kind::AlreadyInUse);

@@ -36,11 +36,14 @@ impl Mount {
         self.source == source && self.read_write && (self.relabel || !labels_enforced)
     }
 
-    /// Whether this one and the directory `other` share files: same path, or one below the other.
+    /// Whether its container works in the directory `other` or below it; or above it, when that is its own private store (a
+    /// backup of all private directories is in nobody's way).
     #[must_use]
     pub fn overlaps(&self, other: &str) -> bool {
         let below = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
-        self.source == other || below(&self.source, other)
+        self.source == other
+            || below(&self.source, other)
+            || (self.destination == PRIVATE && below(other, &self.source))
     }
 }
 
@@ -77,8 +80,11 @@ mod tests {
 
     #[test]
     fn a_directory_overlaps_with_itself_and_what_is_in_it() {
-        let mount = Mount::new("/private/code", PRIVATE, true, "");
-        assert!(mount.overlaps("/private/code") && mount.overlaps("/private"));
-        assert!(!mount.overlaps("/private/co") && !mount.overlaps("/private/code/below"));
+        for (destination, above) in [(PRIVATE, true), ("/backup", false)] {
+            let mount = Mount::new("/private/code", destination, true, "");
+            assert!(mount.overlaps("/private/code") && mount.overlaps("/private"));
+            assert!(!mount.overlaps("/private/co") && !mount.overlaps("/private/code2"));
+            assert_eq!(mount.overlaps("/private/code/below"), above);
+        }
     }
 }
