@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use rustix::fs::Access;
+
 use crate::error::{Error, Kind, Result};
 use crate::scanner::directory::{Directory, Mode};
 use crate::scanner::plan::OnHost;
@@ -35,6 +37,15 @@ pub fn look(path: &Path) -> Result<OnHost> {
 pub fn create(path: &Directory, mode: Option<Mode>) -> Result<()> {
     fs::create_dir_all(path.as_path()).map_err(|error| failed("create", path.as_path(), &error))?;
     mode.map_or(Ok(()), |mode| set_mode(path, mode))
+}
+
+/// Whether the user may make something in `path`, or make `path` itself when it is missing.
+///
+/// # Errors
+/// When not, as the host would say it.
+pub fn may_write(path: &Path) -> io::Result<()> {
+    let there = path.ancestors().find(|path| path.exists()).unwrap_or(path);
+    rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from)
 }
 
 /// Sets the mode of `path`.

@@ -11,7 +11,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::directories::failed;
+use super::directories::{self, failed};
 use crate::error::{Error, Kind, Result};
 
 /// Survives a restart of the host, since an interrupted replacement does too.
@@ -84,6 +84,14 @@ impl Subject {
             tokio::time::sleep(PAUSE).await;
             waited += PAUSE;
         }
+    }
+
+    /// Whether [`Self::lock`] would be allowed, for check mode, which locks nothing.
+    ///
+    /// # Errors
+    /// When the user has no right to.
+    pub fn may_lock(&self) -> Result<()> {
+        directories::may_write(Path::new(FOLDER)).map_err(|error| failed("lock in", Path::new(FOLDER), &error))
     }
 
     fn open(&self) -> io::Result<File> {

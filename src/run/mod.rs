@@ -147,6 +147,7 @@ impl Run<'_> {
             return Ok(self.look_for_flapping(&look.view).await?);
         }
         if self.settings.check_mode {
+            self.subject().may_lock()?;
             report.actions.extend(look.plan.steps.iter().map(Step::word));
             return Ok(());
         }
