@@ -22,7 +22,7 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt;
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 
 pub use self::failure::Failure;
 pub use self::host::DockerHost;
@@ -161,13 +161,18 @@ impl Engine {
         })
     }
 
-    /// Whether the engine has a network of this name.
+    /// Whether the engine has a network of exactly this name; it would also take an id for a name.
     ///
     /// # Errors
     /// When the engine does not answer properly.
     pub async fn has_network(&self, name: &str) -> Result<bool, Failure> {
-        match self.get::<IgnoredAny>(&format!("inspect network `{name}`"), &format!("/networks/{name}")).await {
-            Ok(_) => Ok(true),
+        #[derive(Deserialize)]
+        struct Network {
+            #[serde(rename = "Name")]
+            name: String,
+        }
+        match self.get::<Network>(&format!("inspect network `{name}`"), &format!("/networks/{name}")).await {
+            Ok(network) => Ok(network.name == name),
             Err(failure) if failure.is_not_found() => Ok(false),
             Err(failure) => Err(failure),
         }
