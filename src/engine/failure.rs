@@ -127,6 +127,12 @@ impl Failure {
         matches!(self.root(), Self::NotFound(_))
     }
 
+    /// Whether the engine is already doing what it was asked: removing a container.
+    #[must_use]
+    pub fn is_removal_in_progress(&self) -> bool {
+        matches!(self.root(), Self::Conflict(message) if message.contains("is already in progress"))
+    }
+
     /// The error of a run that could not even talk to the engine at `host`.
     #[must_use]
     pub fn on_connect(self, host: &DockerHost) -> Error {

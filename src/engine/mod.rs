@@ -38,6 +38,9 @@ use crate::scanner::restart_policy::RestartPolicy;
 /// Docker's own grace between SIGTERM and SIGKILL, in seconds.
 const STOP_TIMEOUT: u32 = 10;
 
+/// Between two looks at a container that is on its way out.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// A connection to an engine, at the API version that both sides know.
 #[derive(Debug)]
 pub struct Engine {
@@ -255,8 +258,22 @@ impl Engine {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         match self.call("remove the container", self.docker.remove_container(id, Some(options))).await {
             Err(failure) if failure.is_not_found() => Ok(()),
+            // One that was run with --rm is removed by the engine as soon as it is stopped.
+            Err(failure) if failure.is_removal_in_progress() => self.gone(id).await,
             answer => answer,
         }
+    }
+
+    /// Waits until the engine has removed the container of `id`.
+    async fn gone(&self, id: &str) -> Result<(), Failure> {
+        let waiting = async {
+            while self.inspect(id).await?.is_some() {
+                tokio::time::sleep(PAUSE).await;
+            }
+            Ok(())
+        };
+        let late = |_| Err(Failure::TimedOut(self.timeout).during("remove the container"));
+        tokio::time::timeout(self.timeout, waiting).await.unwrap_or_else(late)
     }
 
     /// Gives the container of `id` another name.
