@@ -19,6 +19,8 @@ mod engine;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod spelling;
 #[cfg(test)]
 mod stand_in;

@@ -1,8 +1,10 @@
 //! Runs the module as ansible-core does, and checks in one place what holds for every run.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::ops::Index;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -15,6 +17,9 @@ use super::Engine;
 /// No run takes longer, whatever the engine does.
 const DEADLINE: Duration = Duration::from_secs(120);
 
+/// Owns nothing.
+const NOBODY: u32 = 65534;
+
 /// Shorter values may be part of an innocent word.
 const SHORTEST_SECRET: usize = 8;
 
@@ -23,6 +28,7 @@ const SHORTEST_SECRET: usize = 8;
 pub struct Module {
     args: Map<String, Value>,
     env: Vec<(OsString, OsString)>,
+    user: Option<u32>,
 }
 
 impl Module {
@@ -50,7 +56,7 @@ impl Module {
             "_ansible_verbosity": 0,
             "_ansible_version": "2.19.14",
         });
-        Self { args: Map::new(), env: Vec::new() }.args(args)
+        Self { args: Map::new(), env: Vec::new(), user: None }.args(args)
     }
 
     /// Gives one argument; the last one of a name counts. Ansible's own begin with `_ansible_`.
@@ -88,11 +94,17 @@ impl Module {
         self.arg("_ansible_diff", true)
     }
 
+    /// As a user without any right, `become: false`.
+    pub fn by_nobody(mut self) -> Self {
+        self.user = Some(NOBODY);
+        self
+    }
+
     /// Runs the module to its end.
     pub fn run(self) -> Reply {
         let secrets = secrets(&self.args);
         let args = ascii(&Value::Object(self.args).to_string());
-        let reply = execute(args.as_bytes(), self.env);
+        let reply = execute_as(self.user, args.as_bytes(), self.env);
         for secret in secrets {
             assert!(!reply.line.contains(&secret), "the secret {secret} is shown: {}", reply.line);
         }
@@ -102,11 +114,24 @@ impl Module {
 
 /// Runs the module with any args file, which need not be JSON.
 pub fn execute(args: &[u8], env: Vec<(OsString, OsString)>) -> Reply {
+    execute_as(None, args, env)
+}
+
+fn execute_as(user: Option<u32>, args: &[u8], env: Vec<(OsString, OsString)>) -> Reply {
     let directory = TempDir::new().unwrap();
     let [args_file, stdout, stderr] = ["args", "stdout", "stderr"].map(|name| directory.path().join(name));
     fs::write(&args_file, args).unwrap();
 
-    let mut child = Command::new(env!("CARGO_BIN_EXE_qcss_scanner"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_qcss_scanner"));
+    if let Some(user) = user {
+        // Ansible copies the module to where that user can read it.
+        let copy = directory.path().join("module");
+        fs::copy(env!("CARGO_BIN_EXE_qcss_scanner"), &copy).unwrap();
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+        command = Command::new(copy);
+        command.uid(user).gid(user);
+    }
+    let mut child = command
         .arg(&args_file)
         .current_dir("/")
         .env_remove("DOCKER_HOST")
