@@ -215,3 +215,6 @@ impl List {
         self.add("cpus", shown(actual.cpus), shown(cpus), actual.has_cpus(cpus), way(cpus.is_some()));
     }
 }
+
+#[cfg(test)]
+mod tests;

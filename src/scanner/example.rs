@@ -12,7 +12,7 @@ use super::restart_policy::RestartPolicy;
 pub const IMAGE_ID: &str = "sha256:1111";
 
 /// `docker run -d` with both mounts, code and URL, nothing else.
-pub fn by_hand() -> Observed {
+pub(crate) fn by_hand() -> Observed {
     let entries =
         ["PATH=/bin", "VERSION=1", "PERSONALIZATION_CODE=code-4711", "QUALYS_URL=https://qualysguard.qualys.com"];
     Observed {
@@ -61,17 +61,17 @@ fn image_env() -> Environment {
 }
 
 impl Observed {
-    pub fn with_status(self, status: Status) -> Self {
+    pub(crate) fn with_status(self, status: Status) -> Self {
         Self { status, ..self }
     }
 
     /// With this variable, instead of its old value where it has one.
-    pub fn with_env(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn with_env(mut self, name: &str, value: &str) -> Self {
         self.env.set(name, value);
         self
     }
 
-    pub fn without_env(mut self, name: &str) -> Self {
+    pub(crate) fn without_env(mut self, name: &str) -> Self {
         let left: Vec<_> =
             self.env.to_entries().into_iter().filter(|it| !it.starts_with(&format!("{name}="))).collect();
         self.env = Environment::from_entries(&left);
@@ -79,20 +79,20 @@ impl Observed {
     }
 
     /// With this mount, instead of what is at its destination; `mode` as in `docker run -v`.
-    pub fn with_mount(mut self, source: &str, destination: &str, mode: &str) -> Self {
+    pub(crate) fn with_mount(mut self, source: &str, destination: &str, mode: &str) -> Self {
         let mount = Mount::new(source, destination, !mode.split(',').any(|flag| flag == "ro"), mode);
         self = self.without_mount(&mount.destination);
         self.mounts.push(mount);
         self
     }
 
-    pub fn without_mount(mut self, destination: &str) -> Self {
+    pub(crate) fn without_mount(mut self, destination: &str) -> Self {
         self.mounts.retain(|mount| mount.destination != destination);
         self
     }
 
     /// Bytes, as the engine reports them: -1 for unlimited swap, 0 for no limit.
-    pub fn limited(mut self, memory: u64, memory_swap: i64, nano_cpus: u64) -> Self {
+    pub(crate) fn limited(mut self, memory: u64, memory_swap: i64, nano_cpus: u64) -> Self {
         self.limits.memory = Some(memory).filter(|memory| *memory > 0);
         self.limits.memory_swap =
             self.limits.memory.map(|_| u64::try_from(memory_swap).map_or(MemorySwap::Unlimited, MemorySwap::Bytes));
@@ -101,43 +101,43 @@ impl Observed {
     }
 
     /// With CPUs in the kernel's terms, in microseconds.
-    pub fn quota(mut self, quota: u64, period: u64) -> Self {
+    pub(crate) fn quota(mut self, quota: u64, period: u64) -> Self {
         self.limits.cpus = Some(Cpus::from_quota(quota, period));
         self.limits.cpu_period = Some(period);
         self
     }
 
-    pub fn with_network(self, network: &str) -> Self {
+    pub(crate) fn with_network(self, network: &str) -> Self {
         Self { network: network.to_owned(), ..self }
     }
 
-    pub fn with_policy(self, restart_policy: RestartPolicy) -> Self {
+    pub(crate) fn with_policy(self, restart_policy: RestartPolicy) -> Self {
         Self { restart_policy, ..self }
     }
 
-    pub fn with_label(mut self, key: &str, value: &str) -> Self {
+    pub(crate) fn with_label(mut self, key: &str, value: &str) -> Self {
         self.labels.insert(key.to_owned(), value.to_owned());
         self
     }
 
-    pub fn privileged(self) -> Self {
+    pub(crate) fn privileged(self) -> Self {
         Self { privileged: true, ..self }
     }
 
-    pub fn with_image(self, image: &str, image_id: &str) -> Self {
+    pub(crate) fn with_image(self, image: &str, image_id: &str) -> Self {
         Self { image: image.to_owned(), image_id: image_id.to_owned(), ..self }
     }
 
-    pub fn image_gone(self) -> Self {
+    pub(crate) fn image_gone(self) -> Self {
         Self { image_env: None, ..self }
     }
 
-    pub fn removed_when_stopped(self) -> Self {
+    pub(crate) fn removed_when_stopped(self) -> Self {
         Self { auto_remove: true, ..self }
     }
 
     /// As Podman reports the same scanner.
-    pub fn on_podman(mut self) -> Self {
+    pub(crate) fn on_podman(mut self) -> Self {
         for mount in &mut self.mounts {
             mount.relabel = false;
         }
