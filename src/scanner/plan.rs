@@ -256,7 +256,7 @@ impl Plan {
         let for_replacement: Vec<_> = differing(Way::Replace).map(|field| field.field).collect();
         let replace = !for_replacement.is_empty() || wish.recreate == Recreate::Always;
         let live = differing(Way::Update).next().is_some();
-        self.differences.extend(self.comparisons.iter().filter_map(difference));
+        self.differences.extend(self.comparisons.iter().filter_map(|field| difference(field, replace)));
         if replace {
             refuse_replacement(wish, observed, &for_replacement)?;
             if for_replacement.is_empty() {
@@ -419,11 +419,12 @@ fn fields_of(desired: &Desired) -> Vec<Comparison> {
     fields
 }
 
-fn difference(field: &Comparison) -> Option<Difference> {
+/// A replacement takes the live differences with it.
+fn difference(field: &Comparison, replace: bool) -> Option<Difference> {
     let way = match field.verdict {
         Verdict::Same => return None,
-        Verdict::Differs(Way::Update) => "update",
-        Verdict::Differs(Way::Replace) => "replace",
+        Verdict::Differs(Way::Update) if !replace => "update",
+        Verdict::Differs(_) => "replace",
     };
     Some(Difference { field: field.field, before: field.before.clone(), after: field.after.clone(), way })
 }
@@ -491,3 +492,6 @@ fn no_directory(option: &str, path: &Directory) -> Error {
     };
     Error::invalid(format!("{option} must be a directory on the Docker host; {cure}: `{path}`"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,470 @@
+use rstest::rstest;
+
+use super::super::desired::tests::{parse, request};
+use super::super::example::{by_hand, newer_image, same_image};
+use super::*;
+
+const GIB: u64 = 1 << 30;
+const DIRECTORY: OnHost = OnHost::Directory(Mode::from_bits(0o755));
+
+/// Everything is there, and the image is the scanner's.
+fn situation(observed: Option<Observed>) -> Situation {
+    Situation {
+        observed,
+        image: Some(same_image()),
+        engine: EngineTraits::default(),
+        shared_dir: DIRECTORY,
+        identity_dir: DIRECTORY,
+        ca_dir: DIRECTORY,
+    }
+}
+
+fn bare(observed: Option<Observed>) -> Situation {
+    let nothing = OnHost::Missing;
+    Situation { shared_dir: nothing, identity_dir: nothing, ca_dir: nothing, ..situation(observed) }
+}
+
+/// A task without the three options that make a scanner.
+fn run_state(options: &Value) -> Request {
+    let mut all = json!({"name": "scanner"});
+    all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+    parse(&all).unwrap()
+}
+
+/// A plan to read: why, then what.
+fn text(plan: Result<Plan>) -> String {
+    let plan = match plan {
+        Ok(plan) if plan.is_empty() && plan.differences.is_empty() => return "nothing".to_owned(),
+        Ok(plan) => plan,
+        Err(error) => return format!("{}: {error}", error.kind.word()),
+    };
+    let why = plan.differences.iter().map(|it| format!("{}: {} -> {} by {}", it.field, it.before, it.after, it.way));
+    why.chain(plan.steps.iter().map(step)).collect::<Vec<_>>().join("\n")
+}
+
+fn step(step: &Step) -> String {
+    let word = step.word();
+    match step {
+        Step::CreateDirectory(path, None) | Step::PurgeDirectory(path) => format!("=> {word} {path}"),
+        Step::CreateDirectory(path, Some(mode)) | Step::SetMode(path, mode) => format!("=> {word} {path} {mode}"),
+        Step::Update(Update { memory, cpus, restart_policy }) => {
+            let memory = memory.map(|(memory, swap)| format!("memory {memory} swap {swap}"));
+            let cpus = cpus.map(|(cpus, period)| format!("cpus {cpus}{}", period.map_or("", |_| " as quota")));
+            let policy = restart_policy.map(|policy| format!("restart_policy {policy}"));
+            format!("=> {word} {}", [memory, cpus, policy].into_iter().flatten().collect::<Vec<_>>().join(", "))
+        }
+        Step::Replace { start } => format!("=> {word}{}", if *start { ", running" } else { ", not running" }),
+        _ => format!("=> {word}"),
+    }
+}
+
+fn plan(options: &Value, situation: &Situation) -> String {
+    text(Plan::make(&request(options).unwrap(), situation))
+}
+
+/// The steps' words for each status (down) and each state (across).
+fn matrix(make: impl Fn(&str) -> Request, observed: &Observed) -> String {
+    let statuses = [
+        Status::Created,
+        Status::Running,
+        Status::Paused,
+        Status::Restarting,
+        Status::Exited,
+        Status::Dead,
+        Status::Removing,
+    ];
+    let rows = statuses.into_iter().map(|status| Some(observed.clone().with_status(status))).chain([None]);
+    let rows = rows.map(|observed| {
+        let status = observed.as_ref().map_or("no container", |observed| observed.status.word());
+        let cells = ["started", "present", "stopped", "absent"].map(|state| {
+            let cell = match Plan::make(&make(state), &situation(observed.clone())) {
+                Ok(plan) if plan.is_empty() => "-".to_owned(),
+                Ok(plan) => plan.steps.iter().map(|step| step.word().to_owned()).collect::<Vec<_>>().join(", "),
+                Err(error) => format!("({})", error.kind.word()),
+            };
+            format!("{cell:20}")
+        });
+        format!("{status:14}{}", cells.join("")).trim_end().to_owned()
+    });
+    let header = format!("{:14}{:20}{:20}{:20}absent", "", "started", "present", "stopped");
+    std::iter::once(header).chain(rows).collect::<Vec<_>>().join("\n")
+}
+
+fn managed(further: &Value) -> impl Fn(&str) -> Request {
+    move |state| {
+        let mut options = further.clone();
+        options["state"] = json!(state);
+        request(&options).unwrap()
+    }
+}
+
+#[test]
+fn every_state_from_every_status() {
+    insta::assert_snapshot!(matrix(managed(&json!({})), &by_hand()), @r"
+                  started             present             stopped             absent
+    created       start               -                   -                   remove
+    running       -                   -                   stop                remove
+    paused        unpause             -                   stop                remove
+    restarting    -                   -                   stop                remove
+    exited        start               -                   -                   remove
+    dead          start               -                   -                   remove
+    removing      (engine_error)      (engine_error)      (engine_error)      (engine_error)
+    no container  create, start       create              create              -
+    ");
+}
+
+#[test]
+fn every_state_from_every_status_with_restart() {
+    insta::assert_snapshot!(matrix(managed(&json!({"restart": true})), &by_hand()), @r"
+                  started             present             stopped             absent
+    created       start               -                   -                   remove
+    running       restart             restart             stop                remove
+    paused        unpause             restart             stop                remove
+    restarting    restart             restart             stop                remove
+    exited        start               -                   -                   remove
+    dead          start               -                   -                   remove
+    removing      (engine_error)      (engine_error)      (engine_error)      (engine_error)
+    no container  create, start       create              create              -
+    ");
+}
+
+#[test]
+fn every_state_from_every_status_with_a_live_difference() {
+    insta::assert_snapshot!(matrix(managed(&json!({"memory": "1g", "restart": true})), &by_hand()), @r"
+                  started             present             stopped             absent
+    created       update, start       update              update              remove
+    running       update              update              update, stop        remove
+    paused        update, unpause     update              update, stop        remove
+    restarting    update              update              update, stop        remove
+    exited        update, start       update              update              remove
+    dead          update, start       update              update              remove
+    removing      (engine_error)      (engine_error)      (engine_error)      (engine_error)
+    no container  create, start       create              create              -
+    ");
+}
+
+#[test]
+fn every_state_from_every_status_with_a_difference_that_needs_a_replacement() {
+    insta::assert_snapshot!(matrix(managed(&json!({"env": {"A": "1"}, "memory": "1g"})), &by_hand()), @r"
+                  started             present             stopped             absent
+    created       replace             replace             replace             remove
+    running       replace             replace             replace             remove
+    paused        replace             replace             replace             remove
+    restarting    replace             replace             replace             remove
+    exited        replace             replace             replace             remove
+    dead          replace             replace             replace             remove
+    removing      (engine_error)      (engine_error)      (engine_error)      (engine_error)
+    no container  create, start       create              create              -
+    ");
+}
+
+#[test]
+fn every_state_from_every_status_where_no_replacement_is_allowed() {
+    let options = json!({"env": {"A": "1"}, "memory": "1g", "recreate": "never"});
+    insta::assert_snapshot!(matrix(managed(&options), &by_hand()), @r"
+                  started             present             stopped             absent
+    created       (needs_replacement) (needs_replacement) (needs_replacement) remove
+    running       (needs_replacement) (needs_replacement) (needs_replacement) remove
+    paused        (needs_replacement) (needs_replacement) (needs_replacement) remove
+    restarting    (needs_replacement) (needs_replacement) (needs_replacement) remove
+    exited        (needs_replacement) (needs_replacement) (needs_replacement) remove
+    dead          (needs_replacement) (needs_replacement) (needs_replacement) remove
+    removing      (engine_error)      (engine_error)      (engine_error)      (engine_error)
+    no container  create, start       create              create              -
+    ");
+}
+
+#[test]
+fn every_state_from_every_status_of_a_scanner_that_vanishes_when_it_stops() {
+    insta::assert_snapshot!(matrix(managed(&json!({"restart": true})), &by_hand().removed_when_stopped()), @r"
+                  started             present             stopped             absent
+    created       start               -                   -                   remove
+    running       (needs_replacement) (needs_replacement) (needs_replacement) remove
+    paused        unpause             (needs_replacement) (needs_replacement) remove
+    restarting    (needs_replacement) (needs_replacement) (needs_replacement) remove
+    exited        start               -                   -                   remove
+    dead          start               -                   -                   remove
+    removing      (engine_error)      (engine_error)      (engine_error)      (engine_error)
+    no container  create, start       create              create              -
+    ");
+    let options = json!({"recreate": "always"});
+    insta::assert_snapshot!(matrix(managed(&options), &by_hand().removed_when_stopped()), @r"
+                  started             present             stopped             absent
+    created       (needs_replacement) (needs_replacement) (needs_replacement) remove
+    running       (needs_replacement) (needs_replacement) (needs_replacement) remove
+    paused        (needs_replacement) (needs_replacement) (needs_replacement) remove
+    restarting    (needs_replacement) (needs_replacement) (needs_replacement) remove
+    exited        (needs_replacement) (needs_replacement) (needs_replacement) remove
+    dead          (needs_replacement) (needs_replacement) (needs_replacement) remove
+    removing      (engine_error)      (engine_error)      (engine_error)      (engine_error)
+    no container  create, start       create              create              -
+    ");
+}
+
+#[test]
+fn every_state_from_every_status_when_only_the_run_state_is_managed() {
+    let make = |state: &str| run_state(&json!({"state": state}));
+    insta::assert_snapshot!(matrix(make, &by_hand()), @r"
+                  started             present             stopped             absent
+    created       start               -                   -                   remove
+    running       -                   -                   stop                remove
+    paused        unpause             -                   stop                remove
+    restarting    -                   -                   stop                remove
+    exited        start               -                   -                   remove
+    dead          start               -                   -                   remove
+    removing      (engine_error)      (engine_error)      (engine_error)      (engine_error)
+    no container  (invalid_arguments) (invalid_arguments) -                   -
+    ");
+}
+
+#[test]
+fn a_scanner_from_nothing() {
+    let options = json!({"private_dir_mode": "0700", "memory": "1g"});
+    insta::assert_snapshot!(plan(&options, &bare(None)), @r#"
+    shared_dir: null -> "/usr/qualys/shared" by create_directory
+    private_dir: null -> "/usr/qualys/private/code-4711" by create_directory
+    state: "absent" -> "started" by create
+    => create_directory /usr/qualys/shared
+    => create_directory /usr/qualys/private/code-4711 0700
+    => create
+    => start
+    "#);
+    let to_pull = Situation { image: Some(WantedImage::ToPull), ..situation(None) };
+    insta::assert_snapshot!(plan(&json!({"state": "present"}), &to_pull), @r#"
+    state: "absent" -> "present" by create
+    => pull_image
+    => create
+    "#);
+}
+
+#[test]
+fn directories_that_went_away_come_back_beside_any_other_change() {
+    insta::assert_snapshot!(plan(&json!({}), &bare(Some(by_hand()))), @r#"
+    shared_dir: null -> "/usr/qualys/shared" by create_directory
+    private_dir: null -> "/usr/qualys/private/code-4711" by create_directory
+    => create_directory /usr/qualys/shared
+    => create_directory /usr/qualys/private/code-4711
+    "#);
+    insta::assert_snapshot!(plan(&json!({"state": "stopped", "cpus": 1}), &bare(Some(by_hand()))), @r#"
+    shared_dir: null -> "/usr/qualys/shared" by create_directory
+    private_dir: null -> "/usr/qualys/private/code-4711" by create_directory
+    cpus: null -> 1.0 by update
+    state: "running" -> "stopped" by stop
+    => create_directory /usr/qualys/shared
+    => create_directory /usr/qualys/private/code-4711
+    => update cpus 1
+    => stop
+    "#);
+}
+
+#[test]
+fn a_mode_is_enforced_only_when_given() {
+    insta::assert_snapshot!(plan(&json!({"private_dir_mode": "0700"}), &situation(Some(by_hand()))), @r#"
+    private_dir_mode: "0755" -> "0700" by update
+    => update /usr/qualys/private/code-4711 0700
+    "#);
+    insta::assert_snapshot!(plan(&json!({"private_dir_mode": "0755"}), &situation(Some(by_hand()))), @"nothing");
+    insta::assert_snapshot!(plan(&json!({"private_dir_mode": "0700", "restart": true}), &situation(Some(by_hand()))), @r#"
+    private_dir_mode: "0755" -> "0700" by update
+    restart: false -> true by restart
+    => update /usr/qualys/private/code-4711 0700
+    => restart
+    "#);
+}
+
+#[test]
+fn limits_and_the_restart_policy_change_in_one_update() {
+    let options = json!({"memory": "1g", "cpus": 1.5, "restart_policy": "on-failure:3"});
+    insta::assert_snapshot!(plan(&options, &situation(Some(by_hand()))), @r#"
+    memory: null -> 1073741824 by update
+    memory_swap: null -> 2147483648 by update
+    cpus: null -> 1.5 by update
+    restart_policy: "no" -> "on-failure:3" by update
+    => update memory 1073741824 swap 2147483648, cpus 1.5, restart_policy on-failure:3
+    "#);
+    let options = json!({"memory": "1g", "memory_swap": "unlimited"});
+    let swap_only = by_hand().limited(GIB, 2 << 30, 0);
+    insta::assert_snapshot!(plan(&options, &situation(Some(swap_only))), @r#"
+    memory_swap: 2147483648 -> "unlimited" by update
+    => update memory 1073741824 swap unlimited
+    "#);
+    let quota = by_hand().quota(50_000, 100_000);
+    insta::assert_snapshot!(plan(&json!({"cpus": 2}), &situation(Some(quota))), @r"
+    cpus: 0.5 -> 2.0 by update
+    => update cpus 2 as quota
+    ");
+    let stopped = by_hand().with_status(Status::Exited);
+    insta::assert_snapshot!(plan(&json!({"cpus": 2}), &situation(Some(stopped))), @r#"
+    cpus: null -> 2.0 by update
+    state: "exited" -> "started" by start
+    => update cpus 2
+    => start
+    "#);
+}
+
+#[test]
+fn one_difference_that_needs_a_replacement_takes_the_live_ones_with_it() {
+    let options = json!({"memory": "1g", "labels": {"team": "a"}, "restart": true});
+    insta::assert_snapshot!(plan(&options, &situation(Some(by_hand()))), @r#"
+    memory: null -> 1073741824 by replace
+    memory_swap: null -> 2147483648 by replace
+    labels: {"team":null} -> {"team":"a"} by replace
+    => replace, running
+    "#);
+}
+
+#[test]
+fn another_image_is_pulled_first_or_is_there() {
+    let newer = Situation { image: Some(newer_image()), ..situation(Some(by_hand())) };
+    insta::assert_snapshot!(plan(&json!({}), &newer), @r#"
+    image: "qualys/qcsa (sha256:1111)" -> "qualys/qcsa (sha256:2222)" by replace
+    => replace, running
+    "#);
+    let to_pull = Situation { image: Some(WantedImage::ToPull), ..situation(Some(by_hand())) };
+    insta::assert_snapshot!(plan(&json!({}), &to_pull), @r#"
+    image: "qualys/qcsa (sha256:1111)" -> "qualys/qcsa (to be pulled)" by replace
+    => pull_image
+    => replace, running
+    "#);
+}
+
+#[test]
+fn a_replacement_says_where_the_state_changes_too() {
+    let options = json!({"recreate": "always", "state": "stopped"});
+    insta::assert_snapshot!(plan(&options, &situation(Some(by_hand()))), @r#"
+    recreate: null -> "always" by replace
+    state: "running" -> "stopped" by stop
+    => replace, not running
+    "#);
+    let options = json!({"recreate": "always"});
+    insta::assert_snapshot!(plan(&options, &situation(Some(by_hand().with_status(Status::Paused)))), @r#"
+    recreate: null -> "always" by replace
+    state: "paused" -> "started" by start
+    => replace, running
+    "#);
+    insta::assert_snapshot!(plan(&options, &situation(Some(by_hand()))), @r#"
+    recreate: null -> "always" by replace
+    => replace, running
+    "#);
+}
+
+#[test]
+fn purge_deletes_the_directory_of_the_code() {
+    let options = json!({"state": "absent", "purge": true});
+    insta::assert_snapshot!(plan(&options, &situation(Some(by_hand()))), @r#"
+    state: "running" -> "absent" by remove
+    private_dir: "/usr/qualys/private/code-4711" -> null by purge_directory
+    => remove
+    => purge_directory /usr/qualys/private/code-4711
+    "#);
+    insta::assert_snapshot!(plan(&options, &situation(None)), @r#"
+    private_dir: "/usr/qualys/private/code-4711" -> null by purge_directory
+    => purge_directory /usr/qualys/private/code-4711
+    "#);
+    insta::assert_snapshot!(plan(&options, &bare(Some(by_hand()))), @r#"
+    state: "running" -> "absent" by remove
+    => remove
+    "#);
+    insta::assert_snapshot!(plan(&options, &bare(None)), @"nothing");
+    insta::assert_snapshot!(plan(&json!({"state": "started", "purge": true}), &situation(Some(by_hand()))), @"nothing");
+    let file = Situation { identity_dir: OnHost::Other, ..situation(Some(by_hand())) };
+    insta::assert_snapshot!(plan(&options, &file), @"invalid_arguments: private_dir must be a directory on the Docker host; move what is there, or choose another path: `/usr/qualys/private/code-4711`");
+}
+
+#[test]
+fn purge_without_the_code_trusts_only_a_directory_that_bears_it() {
+    let purge = run_state(&json!({"state": "absent", "purge": true}));
+    let plan = |observed| text(Plan::make(&purge, &situation(observed)));
+    insta::assert_snapshot!(plan(Some(by_hand())), @r#"
+    state: "running" -> "absent" by remove
+    private_dir: "/usr/qualys/private/code-4711" -> null by purge_directory
+    => remove
+    => purge_directory /usr/qualys/private/code-4711
+    "#);
+    insta::assert_snapshot!(plan(None), @"nothing");
+    insta::assert_snapshot!(plan(Some(by_hand().with_mount("/srv/else", mount::PRIVATE, "z"))), @"invalid_arguments: purge deletes <private_dir>/<code> only, and this scanner keeps its identity elsewhere; give personalization_code, qualys_url, image and private_dir, or delete the directory by hand: `scanner`");
+    insta::assert_snapshot!(plan(Some(by_hand().with_env("PERSONALIZATION_CODE", ""))), @"invalid_arguments: purge deletes <private_dir>/<code> only, and this scanner keeps its identity elsewhere; give personalization_code, qualys_url, image and private_dir, or delete the directory by hand: `scanner`");
+    insta::assert_snapshot!(plan(Some(by_hand().without_mount(mount::PRIVATE))), @r#"
+    state: "running" -> "absent" by remove
+    => remove
+    "#);
+}
+
+#[rstest]
+#[case::of_its_own("started")]
+#[case::whatever_the_task_wants("absent")]
+fn a_container_that_is_no_scanner_is_left_alone(#[case] state: &str) {
+    let other =
+        by_hand().without_env("PERSONALIZATION_CODE").without_mount(mount::PRIVATE).without_mount(mount::SHARED);
+    for request in [request(&json!({"state": state})).unwrap(), run_state(&json!({"state": state}))] {
+        let error = Plan::make(&request, &situation(Some(other.clone()))).unwrap_err();
+        assert_eq!(error.kind, Kind::NotAScanner);
+        assert!(error.message.ends_with(": `scanner`"), "{error}");
+    }
+}
+
+#[test]
+fn half_a_scanner_is_repaired() {
+    let half = by_hand().without_env("PERSONALIZATION_CODE").without_mount(mount::PRIVATE);
+    insta::assert_snapshot!(plan(&json!({}), &situation(Some(half))), @r#"
+    personalization_code: null -> "********" by replace
+    private_dir: null -> "/usr/qualys/private/code-4711" by replace
+    => replace, running
+    "#);
+}
+
+#[test]
+fn refusals_say_what_and_how_to_go_on() {
+    let never = json!({"recreate": "never", "env": {"A": "1"}, "labels": {"a": "1"}, "cpus": 1});
+    insta::assert_snapshot!(plan(&never, &situation(Some(by_hand()))), @"needs_replacement: recreate=never, but the scanner must be replaced to change env, labels; allow it with recreate=auto: `scanner`");
+    let vanishing = situation(Some(by_hand().removed_when_stopped()));
+    insta::assert_snapshot!(plan(&json!({"recreate": "always"}), &vanishing), @"needs_replacement: the scanner was started with --rm, so that a replacement (recreate) that fails could not be undone; remove it first with state=absent: `scanner`");
+    insta::assert_snapshot!(plan(&json!({"restart": true}), &vanishing), @"needs_replacement: the scanner was started with --rm, so that a restart would remove it; use recreate=never and restart=no: `scanner`");
+    insta::assert_snapshot!(plan(&json!({"state": "stopped"}), &vanishing), @"needs_replacement: the scanner was started with --rm, so that a stop would remove it; use state=absent if that is meant: `scanner`");
+    insta::assert_snapshot!(plan(&json!({}), &situation(Some(by_hand().with_status(Status::Removing)))), @"engine_error: the engine is just removing the scanner; run the task again when it is gone: `scanner`");
+    insta::assert_snapshot!(text(Plan::make(&run_state(&json!({})), &situation(None))), @"invalid_arguments: there is no scanner of this name, and without personalization_code, qualys_url and image none can be created; give all three: `scanner`");
+    for in_the_way in [
+        Situation { shared_dir: OnHost::Other, ..situation(None) },
+        Situation { identity_dir: OnHost::Other, ..situation(None) },
+    ] {
+        let refused = plan(&json!({}), &in_the_way);
+        assert!(refused.starts_with("invalid_arguments: ") && refused.contains("must be a directory"), "{refused}");
+    }
+    let no_ca = Situation { ca_dir: OnHost::Missing, ..situation(None) };
+    insta::assert_snapshot!(plan(&json!({"ca_dir": "/root/cert"}), &no_ca), @"invalid_arguments: ca_dir must be a directory on the Docker host; create it and put the root CA there: `/root/cert`");
+}
+
+#[test]
+fn what_a_plan_needs_looked_at() {
+    let asks = |options: &Value, observed: Option<Observed>| {
+        let plan = Plan::make(&request(options).unwrap(), &situation(observed)).unwrap();
+        [plan.claims_identity(), plan.creates(), plan.sets_cpus(), plan.starts()]
+    };
+    let exited = || Some(by_hand().with_status(Status::Exited));
+    let purge = json!({"state": "absent", "purge": true});
+    assert_eq!(asks(&json!({}), Some(by_hand())), [false; 4]);
+    assert_eq!(asks(&json!({}), None), [true; 4]);
+    assert_eq!(asks(&json!({"state": "present"}), None), [true, true, true, false]);
+    assert_eq!(asks(&json!({}), exited()), [true, false, false, true]);
+    assert_eq!(asks(&json!({"memory": "1g"}), Some(by_hand())), [false; 4]);
+    assert_eq!(asks(&json!({"cpus": 1}), Some(by_hand())), [false, false, true, false]);
+    assert_eq!(asks(&json!({"env": {"A": "1"}}), Some(by_hand())), [true; 4]);
+    assert_eq!(asks(&json!({"restart": true}), Some(by_hand())), [true, false, false, true]);
+    assert_eq!(asks(&purge, Some(by_hand())), [true, false, false, false]);
+    assert_eq!(asks(&json!({"state": "absent"}), Some(by_hand())), [false; 4]);
+}
+
+#[test]
+fn nothing_secret_is_in_a_plan() {
+    let options =
+        json!({"personalization_code": "canary-1", "https_proxy": "u:canary-2@proxy:1", "env": {"A": "canary-3"}});
+    let old =
+        by_hand().with_env("HTTPS_PROXY", "u:canary-4@proxy:1").with_env("A", "canary-5").with_env("B", "canary-6");
+    for observed in [None, Some(old)] {
+        let plan = Plan::make(&request(&options).unwrap(), &situation(observed)).unwrap();
+        let shown = json!({"differences": plan.differences}).to_string();
+        // The private directory bears the code; there the last pass over the output takes it away.
+        let shown = shown.replace("/usr/qualys/private/canary-1", "");
+        assert!(!shown.contains("canary"), "{shown}");
+    }
+}
