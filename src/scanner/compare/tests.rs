@@ -194,7 +194,11 @@ fn every_option_of_a_scanner_is_compared_once() {
     let elsewhere = [
         "name",
         "private_dir_mode",
+        "overcommit",
         "pull",
+        "image_archive",
+        "registry_username",
+        "registry_password",
         "state",
         "recreate",
         "restart",
@@ -203,6 +207,7 @@ fn every_option_of_a_scanner_is_compared_once() {
         "stop_timeout",
         "docker_host",
         "timeout",
+        "scanners",
     ];
     let mut options: Vec<_> = crate::protocol::options::OPTIONS.iter().map(|option| option.name).collect();
     options.retain(|option| !elsewhere.contains(option));

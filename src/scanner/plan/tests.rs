@@ -47,11 +47,12 @@ fn step(step: &Step) -> String {
     match step {
         Step::CreateDirectory(path, None) | Step::PurgeDirectory(path) => format!("=> {word} {path}"),
         Step::CreateDirectory(path, Some(mode)) | Step::SetMode(path, mode) => format!("=> {word} {path} {mode}"),
-        Step::Update(Update { memory, cpus, restart_policy }) => {
+        Step::Update(Update { memory, cpus, restart_policy, grows }) => {
             let memory = memory.map(|(memory, swap)| format!("memory {memory} swap {swap}"));
             let cpus = cpus.map(|(cpus, period)| format!("cpus {cpus}{}", period.map_or("", |_| " as quota")));
             let policy = restart_policy.map(|policy| format!("restart_policy {policy}"));
-            format!("=> {word} {}", [memory, cpus, policy].into_iter().flatten().collect::<Vec<_>>().join(", "))
+            let grows = grows.then(|| "which grows".to_owned());
+            format!("=> {word} {}", [memory, cpus, policy, grows].into_iter().flatten().collect::<Vec<_>>().join(", "))
         }
         Step::Replace { start } => format!("=> {word}{}", if *start { ", running" } else { ", not running" }),
         _ => format!("=> {word}"),
@@ -252,7 +253,7 @@ fn directories_that_went_away_come_back_beside_any_other_change() {
     state: "running" -> "stopped" by stop
     => create_directory /usr/qualys/shared
     => create_directory /usr/qualys/private/code-4711
-    => update cpus 1
+    => update cpus 1, which grows
     => stop
     "#);
 }
@@ -280,7 +281,7 @@ fn limits_and_the_restart_policy_change_in_one_update() {
     memory_swap: null -> 2147483648 by update
     cpus: null -> 1.5 by update
     restart_policy: "no" -> "on-failure:3" by update
-    => update memory 1073741824 swap 2147483648, cpus 1.5, restart_policy on-failure:3
+    => update memory 1073741824 swap 2147483648, cpus 1.5, restart_policy on-failure:3, which grows
     "#);
     let options = json!({"memory": "1g", "memory_swap": "unlimited"});
     let swap_only = by_hand().limited(GIB, 2 << 30, 0);
@@ -291,13 +292,13 @@ fn limits_and_the_restart_policy_change_in_one_update() {
     let quota = by_hand().quota(50_000, 100_000);
     insta::assert_snapshot!(plan(&json!({"cpus": 2}), &situation(Some(quota))), @r"
     cpus: 0.5 -> 2.0 by update
-    => update cpus 2 as quota
+    => update cpus 2 as quota, which grows
     ");
     let stopped = by_hand().with_status(Status::Exited);
     insta::assert_snapshot!(plan(&json!({"cpus": 2}), &situation(Some(stopped))), @r#"
     cpus: null -> 2.0 by update
     state: "exited" -> "started" by start
-    => update cpus 2
+    => update cpus 2, which grows
     => start
     "#);
 }
@@ -438,18 +439,19 @@ fn refusals_say_what_and_how_to_go_on() {
 fn what_a_plan_needs_looked_at() {
     let asks = |options: &Value, observed: Option<Observed>| {
         let plan = Plan::make(&request(options).unwrap(), &situation(observed)).unwrap();
-        [plan.claims_identity(), plan.creates(), plan.sets_cpus(), plan.starts()]
+        [plan.claims_identity(), plan.creates(), plan.claims_resources(), plan.starts()]
     };
     let exited = || Some(by_hand().with_status(Status::Exited));
     let purge = json!({"state": "absent", "purge": true});
     assert_eq!(asks(&json!({}), Some(by_hand())), [false; 4]);
     assert_eq!(asks(&json!({}), None), [true; 4]);
     assert_eq!(asks(&json!({"state": "present"}), None), [true, true, true, false]);
-    assert_eq!(asks(&json!({}), exited()), [true, false, false, true]);
-    assert_eq!(asks(&json!({"memory": "1g"}), Some(by_hand())), [false; 4]);
+    assert_eq!(asks(&json!({}), exited()), [true, false, true, true]);
+    assert_eq!(asks(&json!({"memory": "1g"}), Some(by_hand())), [false, false, true, false]);
+    assert_eq!(asks(&json!({"memory": "1g"}), Some(by_hand().limited(2 << 30, 4 << 30, 0))), [false; 4]);
     assert_eq!(asks(&json!({"cpus": 1}), Some(by_hand())), [false, false, true, false]);
     assert_eq!(asks(&json!({"env": {"A": "1"}}), Some(by_hand())), [true; 4]);
-    assert_eq!(asks(&json!({"restart": true}), Some(by_hand())), [true, false, false, true]);
+    assert_eq!(asks(&json!({"restart": true}), Some(by_hand())), [true, false, true, true]);
     assert_eq!(asks(&purge, Some(by_hand())), [true, false, false, false]);
     assert_eq!(asks(&json!({"state": "absent"}), Some(by_hand())), [false; 4]);
 }
