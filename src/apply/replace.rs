@@ -14,6 +14,7 @@ use crate::scanner::desired::{Desired, Request};
 use crate::scanner::name::Name;
 use crate::scanner::observed::Observed;
 use crate::scanner::recovery::{Scene, Undo};
+use crate::scanner::replacement::{self, Call};
 use crate::scanner::restart_policy::RestartPolicy;
 
 /// How often the way back is tried.
@@ -34,10 +35,13 @@ pub async fn run(
     start: bool,
     admission: Option<Lock>,
 ) -> Result<(), Failed> {
-    if let Err(error) = take_over(engine, request, desired, old, start, admission).await {
-        return Err(undo(engine, request, error).await);
+    let mut replacement = Replacement { engine, request, desired, old, admission, new: String::new() };
+    for call in replacement::calls(old, start) {
+        if let Err(error) = replacement.make(call).await {
+            return Err(if call == Call::RemoveOld { left_over(error) } else { undo(engine, request, error).await });
+        }
     }
-    dismiss(engine, old).await
+    Ok(())
 }
 
 /// Removes the `old` one, whose replacement is known to work.
@@ -45,39 +49,45 @@ pub async fn run(
 /// # Errors
 /// When the engine cannot; nothing is undone then, and the next run tries again.
 pub async fn dismiss(engine: &Engine, old: &Observed) -> Result<(), Failed> {
-    engine.remove(&old.id).await.map_err(|failure| Failed {
-        error: failure.into_error(engine.host()).and("the new scanner works, and the next run removes the old one"),
-        rolled_back: false,
-        unfinished: true,
-    })
+    engine.remove(&old.id).await.map_err(|failure| left_over(failure.into_error(engine.host())))
 }
 
-async fn take_over(
-    engine: &Engine,
-    request: &Request,
-    desired: &Desired,
-    old: &Observed,
-    start: bool,
+fn left_over(error: Error) -> Failed {
+    let error = error.and("the new scanner works, and the next run removes the old one");
+    Failed { error, rolled_back: false, unfinished: true }
+}
+
+struct Replacement<'a> {
+    engine: &'a Engine,
+    request: &'a Request,
+    desired: &'a Desired,
+    old: &'a Observed,
     admission: Option<Lock>,
-) -> Result<()> {
-    let failed = |failure: Failure| failure.into_error(engine.host());
-    let name = &request.name;
-    let new = engine.create_successor(name, desired, old).await.map_err(failed)?;
-    drop(admission);
-    if old.restart_policy != RestartPolicy::No {
-        // An engine that starts in the middle must not bring the old one back beside the new one.
-        engine.set_restart_policy(&old.id, RestartPolicy::No).await.map_err(failed)?;
+    /// The id of the new one, once it is made.
+    new: String,
+}
+
+impl Replacement<'_> {
+    async fn make(&mut self, call: Call) -> Result<()> {
+        let Self { engine, request: Request { name, wish, .. }, desired, old, .. } = *self;
+        let done = match call {
+            Call::CreateNew => {
+                let created = engine.create_successor(name, desired, old).await;
+                self.admission = None;
+                created.map(|id| self.new = id)
+            }
+            Call::SwitchOffOld => engine.set_restart_policy(&old.id, RestartPolicy::No).await,
+            Call::StopOld => engine.stop(old, wish.stop_timeout).await,
+            Call::SetOldAside => engine.rename(&old.id, &name.outgoing()).await,
+            Call::NameNew => engine.rename(&self.new, name.as_str()).await,
+            Call::StartNew => {
+                engine.start(&self.new).await.map_err(|failure| settle::could_not_start(failure, engine))?;
+                return settle::stays_up(engine, &self.new, wish.settle).await;
+            }
+            Call::RemoveOld => engine.remove(&old.id).await,
+        };
+        done.map_err(|failure| failure.into_error(engine.host()))
     }
-    if old.status.is_up() {
-        engine.stop(old, request.wish.stop_timeout).await.map_err(failed)?;
-    }
-    engine.rename(&old.id, &name.outgoing()).await.map_err(failed)?;
-    engine.rename(&new, name.as_str()).await.map_err(failed)?;
-    if start {
-        engine.start(&new).await.map_err(|failure| settle::could_not_start(failure, engine))?;
-        settle::stays_up(engine, &new, request.wish.settle).await?;
-    }
-    Ok(())
 }
 
 /// Puts the old scanner back after `error`.

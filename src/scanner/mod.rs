@@ -28,5 +28,6 @@ pub mod plan;
 pub mod proxy;
 pub mod qualys_url;
 pub mod recovery;
+pub mod replacement;
 pub mod restart_policy;
 pub mod size;

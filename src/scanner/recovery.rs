@@ -1,6 +1,6 @@
 //! What an interrupted replacement left behind, and the way back from it.
 //!
-//! A replacement keeps the old scanner until the new one works ([`crate::apply::replace`]):
+//! A replacement keeps the old scanner until the new one works ([`super::replacement`]):
 //!
 //! ```text
 //!              name      name.qcss-new   name.qcss-old
@@ -13,8 +13,9 @@
 //! ```
 //!
 //! The new container notes on itself whom it replaces and whether that one was up, so each row can be told from names and
-//! that note alone. The way back is the same from every row, for a failure and for a kill: the new one makes room, the old
-//! one gets its name, its restart policy and its life back, and only then is the new one removed.
+//! that note alone. The way back is the same from every row, for a failure and for a kill: the new one gets its temporary
+//! name again, from where nothing leads forward any more, and is stopped for good; the old one gets its name, its restart
+//! policy and its life back; only then is the new one removed.
 
 use super::name::Name;
 use super::observed::{Observed, Replaces, Status};
@@ -120,27 +121,26 @@ impl Scene {
 }
 
 fn back_to(old: &Observed, new: &Observed, note: &Replaces, name: &Name, may_start: bool) -> WayBack {
-    let mut steps = Vec::new();
-    if new.status.is_up() {
+    let mut steps: Vec<_> = renamed(new, &name.incoming()).into_iter().collect();
+    if new.status != Status::Created {
+        if new.restart_policy != RestartPolicy::No {
+            // An engine that starts in the middle must not bring the new one back beside the old one.
+            steps.push(Undo::SetRestartPolicy(new.id.clone(), RestartPolicy::No));
+        }
         steps.push(Undo::Stop(new.id.clone()));
-    }
-    if new.name == name.as_str() {
-        // Under its first name again, so that a kill on the way back is recognised as well.
-        steps.extend(renamed(new, &name.incoming()));
     }
     steps.extend(renamed(old, name.as_str()));
     if old.restart_policy != note.restart_policy {
         steps.push(Undo::SetRestartPolicy(old.id.clone(), note.restart_policy));
     }
-    if note.was_up && may_start && !old.status.is_up() {
-        steps.push(Undo::Start(old.id.clone()));
-    }
-    steps.push(Undo::Remove(new.id.clone()));
     let mut current = named(old, name);
     current.restart_policy = note.restart_policy;
-    if note.was_up && may_start && !old.status.is_up() {
+    // A paused one is up, but an engine refuses to start it.
+    if note.was_up && may_start && old.status != Status::Paused {
+        steps.push(Undo::Start(old.id.clone()));
         current.status = Status::Running;
     }
+    steps.push(Undo::Remove(new.id.clone()));
     WayBack { steps, current: Some(current) }
 }
 
@@ -151,3 +151,6 @@ fn renamed(container: &Observed, name: &str) -> Option<Undo> {
 fn named(container: &Observed, name: &Name) -> Observed {
     Observed { name: name.as_str().to_owned(), ..container.clone() }
 }
+
+#[cfg(test)]
+mod tests;
