@@ -110,6 +110,9 @@ pub const OPTIONS: &[Opt] = &[
     Opt::new("privileged", Kind::Bool),
     Opt::new("labels", Kind::Dict),
     Opt::new("pull", Kind::Str).default(Default::Str("missing")).choices(&["missing", "always", "never"]),
+    Opt::new("image_archive", Kind::Path),
+    Opt::new("registry_username", Kind::Str),
+    Opt::new("registry_password", Kind::Str).secret(),
     Opt::new("state", Kind::Str).default(Default::Str("started")).choices(&["started", "present", "stopped", "absent"]),
     Opt::new("recreate", Kind::Str)
         .default(Default::Str("auto"))
