@@ -48,57 +48,74 @@ impl Share {
 
 /// One resource of the host; bytes or CPUs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Resource {
+pub struct Resource<T> {
     /// All there is.
-    pub total: f64,
+    pub total: T,
     /// What scanners hold.
-    pub allocated: f64,
+    pub allocated: T,
     /// What a further scanner could get.
-    pub available: f64,
+    pub available: T,
 }
 
 /// The result's `host`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Host {
     /// Bytes.
-    pub memory: Option<Resource>,
+    pub memory: Resource<u64>,
     /// Bytes; null where it is not known.
-    pub swap: Option<Resource>,
+    pub swap: Option<Resource<u64>>,
     /// CPUs.
-    pub cpus: Option<Resource>,
+    pub cpus: Resource<f64>,
 }
 
-/// The kinds of resources, each with how it is read off and shown.
-const MEMORY: Kind = Kind { name: "memory", held: |share| share.memory.map(bytes), shown: mebibytes };
-const SWAP: Kind = Kind { name: "swap", held: |share| share.swap.map(bytes), shown: mebibytes };
-const CPUS: Kind = Kind { name: "cpus", held: |share| share.cpus.map(Cpus::to_f64), shown: plain };
+/// The kinds of resources, each with how it is read off, in whole bytes or billionths of CPUs, and shown.
+const MEMORY: Kind = Kind { name: "memory", held: |share| share.memory, shown: mebibytes };
+const SWAP: Kind = Kind { name: "swap", held: |share| share.swap, shown: mebibytes };
+const CPUS: Kind =
+    Kind { name: "cpus", held: |share| share.cpus.map(Cpus::to_nano), shown: |nano| Cpus::from_nano(nano).to_string() };
 
 struct Kind {
     name: &'static str,
-    held: fn(&Share) -> Option<f64>,
-    shown: fn(f64) -> String,
+    held: fn(&Share) -> Option<u64>,
+    shown: fn(u64) -> String,
+}
+
+impl Kind {
+    fn sum(&self, shares: &[Share]) -> u64 {
+        shares.iter().filter_map(self.held).fold(0, u64::saturating_add)
+    }
+
+    fn left(&self, total: u64, shares: &[Share]) -> Resource<u64> {
+        let allocated = self.sum(shares);
+        Resource { total, allocated, available: total.saturating_sub(allocated) }
+    }
+}
+
+impl Capacity {
+    fn nano_cpus(&self) -> u64 {
+        u64::from(self.cpus) * 1_000_000_000
+    }
 }
 
 impl Host {
     /// What `shares` leave of `capacity`.
     #[must_use]
     pub fn new(capacity: &Capacity, shares: &[Share]) -> Self {
-        let resource = |kind: &Kind, total: Option<f64>| {
-            let allocated = sum(kind, shares);
-            total.map(|total| Resource { total, allocated, available: (total - allocated).max(0.0) })
-        };
+        let Resource { total, allocated, available } = CPUS.left(capacity.nano_cpus(), shares);
+        let cpus = |nano| Cpus::from_nano(nano).to_f64();
         Self {
-            memory: resource(&MEMORY, Some(bytes(capacity.memory))),
-            swap: resource(&SWAP, capacity.swap.map(bytes)),
-            cpus: resource(&CPUS, Some(f64::from(capacity.cpus))),
+            memory: MEMORY.left(capacity.memory, shares),
+            swap: capacity.swap.map(|total| SWAP.left(total, shares)),
+            cpus: Resource { total: cpus(total), allocated: cpus(allocated), available: cpus(available) },
         }
     }
 
     /// Whether scanners hold more of anything than there is; swap that does not exist cannot be held.
     #[must_use]
     pub fn is_overcommitted(&self) -> bool {
-        let over = |resource: Option<Resource>| resource.is_some_and(|it| it.allocated > it.total);
-        over(self.memory) || over(self.cpus) || over(self.swap.filter(|swap| swap.total > 0.0))
+        let over = |resource: &Resource<u64>| resource.allocated > resource.total;
+        let swap = self.swap.filter(|swap| swap.total > 0);
+        over(&self.memory) || swap.is_some_and(|swap| over(&swap)) || self.cpus.allocated > self.cpus.total
     }
 }
 
@@ -106,40 +123,26 @@ impl Host {
 /// on a host that has some.
 #[must_use]
 pub fn excess(capacity: &Capacity, asked: &[Share], held: &[Share], judge_swap: bool) -> Vec<String> {
-    let swap = capacity.swap.filter(|swap| judge_swap && *swap > 0).map(bytes);
-    let totals = [(MEMORY, Some(bytes(capacity.memory))), (SWAP, swap), (CPUS, Some(f64::from(capacity.cpus)))];
+    let swap = capacity.swap.filter(|swap| judge_swap && *swap > 0);
+    let totals = [(MEMORY, Some(capacity.memory)), (SWAP, swap), (CPUS, Some(capacity.nano_cpus()))];
     totals.iter().filter_map(|(kind, total)| excess_of(kind, (*total)?, asked, held)).collect()
 }
 
-fn excess_of(kind: &Kind, total: f64, asked: &[Share], held: &[Share]) -> Option<String> {
-    let (asking, allocated) = (sum(kind, asked), sum(kind, held));
-    // Sums of hundredths are not exact; a billionth is no overcommit.
-    if asking == 0.0 || asking + allocated <= total + 1e-9 {
+fn excess_of(kind: &Kind, total: u64, asked: &[Share], held: &[Share]) -> Option<String> {
+    let (asking, allocated) = (kind.sum(asked), kind.sum(held));
+    if asking == 0 || asking.saturating_add(allocated) <= total {
         return None;
     }
     let shown = kind.shown;
     let mut holders: Vec<_> = held.iter().filter_map(|share| Some((&share.name, (kind.held)(share)?))).collect();
-    holders.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    holders.sort_by_key(|(_, held)| std::cmp::Reverse(*held));
     let largest: Vec<_> = holders.iter().take(NAMED).map(|(name, held)| format!("`{name}` {}", shown(*held))).collect();
     let by = if largest.is_empty() { String::new() } else { format!(" (most by {})", largest.join(", ")) };
     Some(format!("{} asked {}, allocated {}{by}, total {}", kind.name, shown(asking), shown(allocated), shown(total)))
 }
 
-fn sum(kind: &Kind, shares: &[Share]) -> f64 {
-    shares.iter().filter_map(kind.held).sum()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "no host has 2^53 bytes")]
-fn bytes(bytes: u64) -> f64 {
-    bytes as f64
-}
-
-fn mebibytes(bytes: f64) -> String {
-    format!("{:.0} MiB", (bytes / f64::from(1 << 20)).floor())
-}
-
-fn plain(number: f64) -> String {
-    format!("{}", (number * 1e6).round() / 1e6)
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes >> 20)
 }
 
 #[cfg(test)]
@@ -188,14 +191,17 @@ mod tests {
     }
 
     #[test]
+    fn hundredths_of_cpus_add_up() {
+        let held = [share("a", 0, 600_000_000), share("b", 0, 600_000_000), share("c", 0, 600_000_000)];
+        assert_eq!(Host::new(&HOST, &held).cpus, Resource { total: 2.0, allocated: 1.8, available: 0.2 });
+        assert_eq!(excess(&HOST, &[share("d", 0, 200_000_000)], &held, false), [""; 0]);
+    }
+
+    #[test]
     fn the_host_shows_what_is_left() {
         let host = Host::new(&HOST, &[share("a", 3, 2_500_000_000)]);
-        let memory = host.memory.unwrap();
-        assert_eq!(
-            (memory.total, memory.allocated, memory.available),
-            (4_294_967_296.0, 3_221_225_472.0, 1_073_741_824.0)
-        );
-        assert!(host.cpus.unwrap().available.abs() < f64::EPSILON);
+        assert_eq!(host.memory, Resource { total: 4 << 30, allocated: 3 << 30, available: 1 << 30 });
+        assert_eq!(host.cpus, Resource { total: 2.0, allocated: 2.5, available: 0.0 });
         assert!(host.is_overcommitted());
         assert!(!Host::new(&HOST, &[share("a", 1, 2_000_000_000)]).is_overcommitted());
     }

@@ -79,6 +79,12 @@ impl Cpus {
         i64::try_from(self.0).unwrap_or(i64::MAX)
     }
 
+    /// In whole billionths, whose sums are exact.
+    #[must_use]
+    pub const fn to_nano(self) -> u64 {
+        self.0
+    }
+
     /// As people write them.
     #[must_use]
     pub fn to_f64(self) -> f64 {
@@ -203,26 +209,33 @@ impl LimitsWish {
                 (mebibytes as u64) << 20
             }
         };
-        let memory = self.memory.map(|memory| match memory {
-            Amount::Fixed(bytes) => bytes,
-            Amount::Percent(percent) => share(percent),
-        });
-        let memory_swap = self.memory_swap.map(|swap| match swap {
-            Amount::Fixed(swap) => swap,
-            Amount::Percent(percent) => MemorySwap::Bytes(share(percent)),
-        });
-        let cpus = self.cpus.map(|cpus| match cpus {
-            Amount::Fixed(cpus) => cpus,
-            // A hair more, since 57 % of 100 is 56.99… to a computer.
-            Amount::Percent(percent) => Cpus::from_f64((f64::from(capacity.cpus) * percent + 1e-6).floor() / 100.0),
-        });
-        let limits = Limits {
-            memory: memory.filter(|bytes| *bytes != 0),
-            memory_swap: memory_swap.filter(|swap| *swap != MemorySwap::Bytes(0)),
-            cpus: cpus.filter(|cpus| *cpus != Cpus(0)),
+        let memory = match self.memory {
+            Some(Amount::Fixed(0)) | None => None,
+            Some(Amount::Fixed(bytes)) => Some(bytes),
+            Some(Amount::Percent(percent)) => Some(share(percent)),
         };
-        limits.checked()
+        let memory_swap = match self.memory_swap {
+            Some(Amount::Fixed(MemorySwap::Bytes(0))) | None => None,
+            Some(Amount::Fixed(swap)) => Some(swap),
+            Some(Amount::Percent(percent)) => Some(MemorySwap::Bytes(share(percent))),
+        };
+        let cpus = match self.cpus {
+            Some(Amount::Fixed(Cpus(0))) | None => None,
+            Some(Amount::Fixed(cpus)) => Some(cpus),
+            Some(Amount::Percent(percent)) => Some(share_of_cpus(percent, capacity.cpus)?),
+        };
+        Limits { memory, memory_swap, cpus }.checked()
     }
+}
+
+/// Hundredths, rounded down; a share so small that nothing is left must not become a scanner without a limit.
+fn share_of_cpus(percent: f64, cpus: u32) -> Result<Cpus> {
+    // A hair more, since 57 % of 100 is 56.99… to a computer.
+    let share = (f64::from(cpus) * percent + 1e-6).floor() / 100.0;
+    if share < LEAST_CPUS {
+        return Err(Error::invalid(format!("cpus must be at least {LEAST_CPUS}, got: `{percent}%` of {cpus} CPUs")));
+    }
+    Ok(Cpus::from_f64(share))
 }
 
 fn amount<T>(
@@ -241,6 +254,7 @@ fn amount<T>(
         None => parse(text).map(Amount::Fixed),
     };
     match amount {
+        Some(Amount::Percent(0.0)) => Ok(None),
         Some(amount) => Ok(Some(amount)),
         None => Err(Error::invalid(format!("{option} must be {rule}, got: `{text}`"))),
     }
@@ -329,6 +343,8 @@ mod tests {
     #[case("-1%", "", "", "got: `-1%`")]
     #[case("%", "", "", "got: `%`")]
     #[case("", "", "nan%", "got: `nan%`")]
+    #[case("0.01%", "", "", "memory must be at least 6 MiB (6291456 bytes), got: `0` bytes")]
+    #[case("", "", "0.1%", "cpus must be at least 0.01, got: `0.1%` of 3 CPUs")]
     #[case("50%", "25%", "", "must not be less than memory (4294967296 bytes), got: `2147483648` bytes")]
     fn refuses_what_docker_would(
         #[case] memory: &str,
