@@ -8,6 +8,7 @@ pub mod info;
 mod supply;
 mod view;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -73,7 +74,9 @@ pub async fn run(
     let runs: Vec<_> = requests.iter().map(|request| Run { engine: &engine, settings, request }).collect();
     let looking = stream::iter(&runs).map(|run| run.look(&images)).buffered(SIDE_BY_SIDE);
     let mut looks: Vec<Look> = looking.try_collect().await?;
+    let mut directories = BTreeSet::new();
     for ((run, look), report) in runs.iter().zip(&mut looks).zip(reports.iter_mut()) {
+        look.plan.skip_directories(&mut directories);
         run.predict_recovery(look, report);
         report.planned(&look.plan, look.view.situation.observed.as_ref());
     }

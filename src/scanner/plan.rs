@@ -1,6 +1,8 @@
 //! From what is wanted and what is there to what will be done. A plan is data and leaves nothing to choose: check mode is
 //! "do not carry it out".
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::compare::{Comparison, EngineTraits, Verdict, Way, compare};
@@ -197,6 +199,17 @@ impl Plan {
                 || matches!(step, Step::Create | Step::Replace { .. } | Step::Update(Update { grows: true, .. }))
         };
         self.steps.iter().any(claims)
+    }
+
+    /// Leaves the directories out that an earlier plan of the same task makes, and adds its own to `made`.
+    pub fn skip_directories(&mut self, made: &mut BTreeSet<String>) {
+        let before = made.clone();
+        self.steps.retain(|step| match step {
+            Step::CreateDirectory(path, _) => made.insert(path.as_str().to_owned()),
+            _ => true,
+        });
+        let word = "create_directory";
+        self.differences.retain(|it| it.way != word || !it.after.as_str().is_some_and(|path| before.contains(path)));
     }
 
     /// Whether a start is among the steps.

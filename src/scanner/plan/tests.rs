@@ -457,6 +457,19 @@ fn what_a_plan_needs_looked_at() {
 }
 
 #[test]
+fn scanners_of_one_task_make_their_shared_directory_once() {
+    let mut made = std::collections::BTreeSet::new();
+    let words = ["code-4711", "code-4712"].map(|code| {
+        let request = request(&json!({"personalization_code": code})).unwrap();
+        let mut plan = Plan::make(&request, &bare(None)).unwrap();
+        plan.skip_directories(&mut made);
+        (plan.steps.iter().map(Step::word).collect::<Vec<_>>(), plan.differences.len())
+    });
+    assert_eq!(words[0], (vec!["create_directory", "create_directory", "create", "start"], 3));
+    assert_eq!(words[1], (vec!["create_directory", "create", "start"], 2));
+}
+
+#[test]
 fn nothing_secret_is_in_a_plan() {
     let options =
         json!({"personalization_code": "canary-1", "https_proxy": "u:canary-2@proxy:1", "env": {"A": "canary-3"}});
