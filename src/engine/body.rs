@@ -7,10 +7,10 @@ use std::collections::{HashMap, HashSet};
 
 use bollard::models::{
     ContainerConfig, ContainerCreateBody, ContainerInspectResponse, ContainerUpdateBody, EndpointSettings, HostConfig,
-    ImageConfig, NetworkingConfig,
+    ImageConfig, MountType, NetworkingConfig,
 };
 
-use super::translate::{REPLACES, RESTART_POLICY, WAS_UP, to_api_policy};
+use super::translate::{PODMANS_DEFAULT, REPLACES, RESTART_POLICY, WAS_UP, to_api_policy};
 use crate::scanner::desired::Desired;
 use crate::scanner::directory::plain;
 use crate::scanner::mount;
@@ -19,6 +19,9 @@ use crate::scanner::plan::Update;
 
 /// Where the task's own mounts go.
 const MANAGED: &[&str] = &[mount::SHARED, mount::PRIVATE, mount::CA];
+
+/// The characters of an id's short form.
+const SHORT_ID: usize = 12;
 
 /// A successor: what it is made from, and the networks that it must be connected to afterwards.
 #[derive(Debug)]
@@ -58,8 +61,8 @@ pub fn successor(
     let mut networks = carried_networks(inspected, desired, old);
     // The network that it is made on goes with the create call, the others follow.
     let primary = desired.network.as_ref().unwrap_or(&old.network);
-    if let Some(at) = networks.iter().position(|(name, _)| name == primary) {
-        let (name, endpoint) = networks.swap_remove(at);
+    if let Some(at) = networks.iter().position(|(name, _)| is_network(name, primary)) {
+        let (name, endpoint) = networks.remove(at);
         if endpoint != EndpointSettings::default() {
             body.networking_config =
                 Some(NetworkingConfig { endpoints_config: Some(HashMap::from([(name, endpoint)])) });
@@ -148,19 +151,21 @@ fn carried_config(config: ContainerConfig, image: Option<&ImageConfig>, id: &str
             image_labels.get(key) != Some(value) && ![REPLACES, WAS_UP, RESTART_POLICY].contains(&key.as_str())
         })
         .collect();
+    let entrypoint = own(config.entrypoint, brought.entrypoint.as_ref());
+    // With an entrypoint of its own the engine takes no command from the image.
+    let cmd = if entrypoint.is_some() { config.cmd } else { own(config.cmd, brought.cmd.as_ref()) };
     ContainerCreateBody {
-        // The engine's own choice is the beginning of the id.
-        hostname: config.hostname.filter(|hostname| hostname.is_empty() || !id.starts_with(hostname.as_str())),
+        hostname: config.hostname.filter(|hostname| !is_short(hostname, id)),
         domainname: config.domainname,
         user: own(config.user, brought.user.as_ref()),
         tty: config.tty,
         open_stdin: config.open_stdin,
         stdin_once: config.stdin_once,
         exposed_ports: own(config.exposed_ports, brought.exposed_ports.as_ref()),
-        cmd: own(config.cmd, brought.cmd.as_ref()),
+        cmd,
         healthcheck: own(config.healthcheck, brought.healthcheck.as_ref()),
         working_dir: own(config.working_dir, brought.working_dir.as_ref()),
-        entrypoint: own(config.entrypoint, brought.entrypoint.as_ref()),
+        entrypoint,
         stop_signal: own(config.stop_signal, brought.stop_signal.as_ref()),
         stop_timeout: config.stop_timeout,
         shell: own(config.shell, brought.shell.as_ref()),
@@ -174,6 +179,11 @@ fn carried_config(config: ContainerConfig, image: Option<&ImageConfig>, id: &str
 fn has_foreign_hostname(old: &Observed, desired: &Desired) -> bool {
     let leaves = desired.network.as_ref().is_some_and(|network| *network != old.network);
     old.network.starts_with("container:") || (old.network == "host" && leaves)
+}
+
+/// Whether `text` is the short form of `id`, which engines choose as the hostname and as an alias.
+fn is_short(text: &str, id: &str) -> bool {
+    text.len() == SHORT_ID && id.starts_with(text)
 }
 
 /// `value` unless it is what the image brought.
@@ -217,14 +227,28 @@ fn adopt_anonymous_volumes(config: &mut HostConfig, inspected: &ContainerInspect
         image.and_then(|image| image.volumes.as_ref()).into_iter().flatten().map(|path| plain(path)).collect();
     let asked_for = inspected.config.as_ref().and_then(|config| config.volumes.as_ref());
     let asked_for: HashSet<_> = asked_for.into_iter().flatten().map(|path| plain(path)).collect();
+    let mut nameless: Vec<_> =
+        config.mounts.iter_mut().flatten().filter(|mount| mount.typ == Some(MountType::VOLUME)).collect();
+    nameless.retain(|mount| mount.source.as_deref().unwrap_or_default().is_empty());
     for point in inspected.mounts.iter().flatten().filter(|point| point.typ.as_deref() == Some("volume")) {
         let (Some(name), Some(destination)) = (&point.name, &point.destination) else { continue };
         let path = plain(destination);
+        if let Some(mount) =
+            nameless.iter_mut().find(|mount| mount.target.as_deref().map(plain).as_ref() == Some(&path))
+        {
+            mount.source = Some(name.clone());
+            continue;
+        }
         if asked_for.contains(&path) && !of_image.contains(&path) && !MANAGED.contains(&path.as_str()) {
             let access = if point.rw == Some(false) { ":ro" } else { "" };
             config.binds.get_or_insert_default().push(format!("{name}:{destination}{access}"));
         }
     }
+}
+
+/// Whether `name` is the network `mode`: what both engines call `bridge` as a mode is a network called `podman` on Podman.
+fn is_network(name: &str, mode: &str) -> bool {
+    name == mode || (mode == "bridge" && name == PODMANS_DEFAULT)
 }
 
 /// The old one's networks with what was configured on them; addresses that the engine chose stay behind.
@@ -238,11 +262,11 @@ fn carried_networks(
     let moves = desired.network.as_ref().is_some_and(|network| *network != old.network);
     let mut carried: Vec<_> = networks
         .into_iter()
-        .filter(|(name, _)| !(moves && *name == old.network))
+        .filter(|(name, _)| !(moves && is_network(name, &old.network)))
         .map(|(name, endpoint)| {
-            let aliases = endpoint.aliases.map(|aliases| {
-                aliases.into_iter().filter(|alias| !old.id.starts_with(alias.as_str())).collect::<Vec<_>>()
-            });
+            let aliases = endpoint
+                .aliases
+                .map(|aliases| aliases.into_iter().filter(|alias| !is_short(alias, &old.id)).collect::<Vec<_>>());
             let configured = EndpointSettings {
                 ipam_config: endpoint
                     .ipam_config
@@ -258,3 +282,6 @@ fn carried_networks(
     carried.sort_by(|(a, _), (b, _)| a.cmp(b));
     carried
 }
+
+#[cfg(test)]
+mod tests;

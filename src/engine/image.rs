@@ -36,7 +36,7 @@ pub struct LocalImage {
 /// The engine's answer, as far as it is looked at.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Inspected {
+pub(super) struct Inspected {
     id: String,
     repo_digests: Option<Vec<String>>,
     config: Option<ImageConfig>,

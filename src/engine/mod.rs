@@ -5,6 +5,8 @@
 
 mod body;
 mod failure;
+#[cfg(test)]
+mod fixtures;
 mod host;
 mod image;
 mod neighbours;
@@ -40,6 +42,9 @@ const STOP_TIMEOUT: u32 = 10;
 
 /// Between two looks at a container that is on its way out.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// What the engine takes for its default network, though it has none of this name.
+const DEFAULT_NETWORK: &str = "default";
 
 /// A connection to an engine, at the API version that both sides know.
 #[derive(Debug)]
@@ -164,18 +169,22 @@ impl Engine {
         })
     }
 
-    /// Whether the engine has a network of exactly this name; it would also take an id for a name.
+    /// Whether the engine has a network called exactly `name`; the engine itself would also take an id or its beginning, by
+    /// which no container would be known to be on it.
     ///
     /// # Errors
     /// When the engine does not answer properly.
     pub async fn has_network(&self, name: &str) -> Result<bool, Failure> {
         #[derive(Deserialize)]
-        struct Network {
-            #[serde(rename = "Name")]
+        #[serde(rename_all = "PascalCase")]
+        struct Answer {
             name: String,
         }
-        match self.get::<Network>(&format!("inspect network `{name}`"), &format!("/networks/{name}")).await {
-            Ok(network) => Ok(network.name == name),
+        if name == DEFAULT_NETWORK {
+            return Ok(true);
+        }
+        match self.get::<Answer>(&format!("inspect network `{name}`"), &format!("/networks/{name}")).await {
+            Ok(found) => Ok(found.name == name),
             Err(failure) if failure.is_not_found() => Ok(false),
             Err(failure) => Err(failure),
         }

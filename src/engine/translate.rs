@@ -22,6 +22,9 @@ pub const WAS_UP: &str = "qcss_scanner.was_up";
 /// On a replacement: that one's restart policy.
 pub const RESTART_POLICY: &str = "qcss_scanner.restart_policy";
 
+/// The network that Podman's containers are on by default.
+pub const PODMANS_DEFAULT: &str = "podman";
+
 /// The kernel's period, in microseconds, where a quota comes without one.
 const DEFAULT_PERIOD: u64 = 100_000;
 
@@ -69,7 +72,7 @@ impl Container {
         observed
     }
 
-    /// The name of the network that it was made on; the engine may have noted an id.
+    /// The name of the network that it was made on; Docker may have noted an id, and Podman notes only its kind.
     fn network(&self) -> String {
         let mode =
             self.inspected.host_config.as_ref().and_then(|config| config.network_mode.clone()).unwrap_or_default();
@@ -77,6 +80,14 @@ impl Container {
             return "bridge".to_owned();
         }
         let networks = self.inspected.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
+        if self.podman && mode == "bridge" {
+            let names = networks.into_iter().flat_map(|networks| networks.keys());
+            return names
+                .min_by_key(|name| (*name != PODMANS_DEFAULT, *name))
+                .filter(|name| *name != PODMANS_DEFAULT)
+                .cloned()
+                .unwrap_or(mode);
+        }
         let Some(networks) = networks.filter(|networks| !networks.contains_key(&mode)) else { return mode };
         let of_id = |id: &String| id.starts_with(&mode);
         networks
@@ -195,3 +206,6 @@ pub fn remember_code_in(mount: &Mount) {
         secret::remember(name);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,7 +48,6 @@ pub async fn admit(engine: &Engine, candidates: &[Candidate<'_>]) -> Result<Admi
     let failed = |failure: Failure| failure.into_error(engine.host());
     for candidate in candidates.iter().filter(|candidate| candidate.plan.creates()) {
         if let Some(network) = candidate.desired().and_then(|desired| desired.network.as_ref())
-            && network != "default" // the engine's own, by whatever name
             && !engine.has_network(network).await.map_err(failed)?
         {
             return Err(Error::invalid(format!(

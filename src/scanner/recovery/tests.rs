@@ -228,6 +228,7 @@ impl Explorer {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the count is a figure of the test")]
 fn no_kill_and_no_restart_of_the_engine_loses_or_doubles_a_scanner() {
     let mut ends = 0;
     for policy in POLICIES {

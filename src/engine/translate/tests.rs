@@ -1,0 +1,195 @@
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::super::fixtures::{self, container};
+use super::*;
+
+/// What is seen of the fixture `name` after `change`.
+fn observed(name: &str, change: impl Fn(&mut Value)) -> Observed {
+    let mut json = fixtures::json(name);
+    change(&mut json);
+    container(json).observe(None)
+}
+
+#[test]
+fn the_vendors_limited_sample_as_docker_reports_it() {
+    let seen = observed("limited", |_| {});
+    assert_eq!((seen.name.as_str(), seen.image.as_str(), seen.status), ("limited", "qualys/qcsa:1", Status::Running));
+    assert_eq!(seen.image_id, fixtures::json("image")["Id"]);
+    assert_eq!(
+        seen.limits,
+        ActualLimits {
+            memory: Some(1 << 30),
+            memory_swap: Some(MemorySwap::Bytes(2 << 30)),
+            cpus: Some(Cpus::from_nano(1_000_000_000)),
+            cpu_period: None,
+        }
+    );
+    assert!(seen.mount(mount::SHARED).unwrap().serves("/usr/qualys/shared", true));
+    assert!(seen.mount(mount::PRIVATE).unwrap().serves("/usr/qualys/private/21808056913298", true));
+    assert_eq!((seen.network.as_str(), seen.restart_policy, seen.privileged), ("bridge", RestartPolicy::No, false));
+    assert_eq!((seen.auto_remove, seen.stop_timeout, seen.replaces, seen.podman), (false, None, None, false));
+    assert_eq!(seen.env.value(environment::CODE), Some("21808056913298"));
+}
+
+#[test]
+fn a_rich_scanner_as_docker_reports_it() {
+    let seen = observed("rich", |_| {});
+    assert_eq!((seen.restart_policy, seen.stop_timeout), (RestartPolicy::OnFailure(3), Some(33)));
+    assert_eq!(seen.network, "back");
+    assert_eq!(
+        seen.limits,
+        ActualLimits {
+            memory: Some(512 << 20),
+            memory_swap: Some(MemorySwap::Unlimited),
+            cpus: Some(Cpus::from_nano(1_500_000_000)),
+            cpu_period: Some(100_000),
+        }
+    );
+    let (shared, private) = (seen.mount(mount::SHARED).unwrap(), seen.mount(mount::PRIVATE).unwrap());
+    assert!(!shared.relabel && private.relabel && shared.read_write && !seen.mount(mount::CA).unwrap().read_write);
+    assert_eq!(seen.mounts.len(), 8);
+}
+
+#[test]
+fn whatever_is_secret_in_a_container_is_known_from_then_on() {
+    observed("rich", |_| {});
+    let known = secret::known();
+    for text in ["21808056913299", "u:proxy-password@proxy:3128", "proxy-password", "my-value"] {
+        assert!(known.iter().any(|other| other == text), "{text}");
+    }
+}
+
+#[rstest]
+#[case::created(json!({"Status": "created"}), Status::Created)]
+#[case::running(json!({"Status": "running", "Running": true}), Status::Running)]
+#[case::paused(json!({"Status": "paused", "Running": true, "Paused": true}), Status::Paused)]
+#[case::restarting(json!({"Status": "restarting", "Running": true, "Restarting": true}), Status::Restarting)]
+#[case::both(json!({"Status": "running", "Running": true, "Restarting": true}), Status::Restarting)]
+#[case::removing(json!({"Status": "removing"}), Status::Removing)]
+#[case::exited(json!({"Status": "exited", "ExitCode": 1}), Status::Exited)]
+#[case::dead(json!({"Status": "dead", "Dead": true}), Status::Dead)]
+#[case::stopping(json!({"Status": "stopping"}), Status::Running)]
+#[case::unsaid(json!({}), Status::Created)]
+fn each_status(#[case] state: Value, #[case] expected: Status) {
+    assert_eq!(observed("limited", |json| json["State"] = state.clone()).status, expected);
+}
+
+#[test]
+fn a_container_that_never_ran_has_no_time() {
+    let never = json!({"Status": "created", "StartedAt": "0001-01-01T00:00:00Z"});
+    assert_eq!(observed("limited", |json| json["State"] = never.clone()).started_at, None);
+    assert!(observed("limited", |_| {}).started_at.is_some());
+}
+
+#[rstest]
+#[case::unlimited(json!({"Memory": 0, "MemorySwap": 0, "NanoCpus": 0}), ActualLimits::default())]
+#[case::swap_without_memory(json!({"Memory": 0, "MemorySwap": -1}), ActualLimits::default())]
+#[case::swap_unsaid(json!({"Memory": 6_291_456}),
+    ActualLimits { memory: Some(6 << 20), memory_swap: Some(MemorySwap::Bytes(12 << 20)), ..ActualLimits::default() })]
+#[case::quota_without_period(json!({"CpuQuota": 50_000}), ActualLimits {
+    cpus: Some(Cpus::from_nano(500_000_000)), cpu_period: Some(100_000), ..ActualLimits::default()
+})]
+#[case::quota_taken_away(json!({"CpuQuota": -1, "CpuPeriod": 100_000}), ActualLimits::default())]
+#[case::podman_fills_both(json!({"NanoCpus": 1_500_000_000, "CpuQuota": 150_000, "CpuPeriod": 100_000}), ActualLimits {
+    cpus: Some(Cpus::from_nano(1_500_000_000)), ..ActualLimits::default()
+})]
+#[case::nonsense(json!({"Memory": -5, "NanoCpus": -1, "CpuQuota": -7, "CpuPeriod": -1}), ActualLimits::default())]
+fn each_form_of_limits(#[case] host_config: Value, #[case] expected: ActualLimits) {
+    assert_eq!(observed("limited", |json| json["HostConfig"] = host_config.clone()).limits, expected);
+}
+
+#[rstest]
+#[case(json!({"Name": "no"}), RestartPolicy::No)]
+#[case(json!({"Name": "", "MaximumRetryCount": 0}), RestartPolicy::No)]
+#[case(json!({"Name": "always"}), RestartPolicy::Always)]
+#[case(json!({"Name": "unless-stopped"}), RestartPolicy::UnlessStopped)]
+#[case(json!({"Name": "on-failure", "MaximumRetryCount": 0}), RestartPolicy::OnFailure(0))]
+#[case(json!({"Name": "on-failure", "MaximumRetryCount": 5}), RestartPolicy::OnFailure(5))]
+#[case(json!(null), RestartPolicy::No)]
+fn each_restart_policy(#[case] policy: Value, #[case] expected: RestartPolicy) {
+    let seen = observed("limited", |json| json["HostConfig"]["RestartPolicy"] = policy.clone()).restart_policy;
+    assert_eq!(seen, expected);
+    assert_eq!(restart_policy(&to_api_policy(seen)), seen);
+}
+
+#[rstest]
+#[case::default("default", "bridge")]
+#[case::newer_engines("bridge", "bridge")]
+#[case::unsaid("", "bridge")]
+#[case::host("host", "host")]
+#[case::by_name("back", "back")]
+#[case::by_id("ff943c4e9c7d577f5969df743af9d6a4ff0cd365a91237a5d41b784adec9899d", "back")]
+fn the_network_by_name(#[case] mode: &str, #[case] expected: &str) {
+    assert_eq!(observed("rich", |json| json["HostConfig"]["NetworkMode"] = json!(mode)).network, expected);
+}
+
+#[test]
+fn podman_says_bridge_for_every_network_of_this_kind() {
+    let on = |networks: Value| {
+        let mut json = fixtures::json("limited");
+        json["HostConfig"]["NetworkMode"] = json!("bridge");
+        json["NetworkSettings"]["Networks"] = networks;
+        Container { podman: true, ..container(json) }.observe(None).network
+    };
+    assert_eq!(on(json!({"podman": {}})), "bridge");
+    assert_eq!(on(json!({"v6": {}})), "v6");
+    assert_eq!(on(json!({"podman": {}, "v6": {}})), "bridge");
+    assert_eq!(on(json!(null)), "bridge");
+}
+
+/// `podman run` with the vendor's limited sample, in what differs from Docker's answer.
+#[test]
+fn the_vendors_limited_sample_as_podman_reports_it() {
+    let mut json = fixtures::json("limited");
+    let image_id = json["Image"].as_str().unwrap().strip_prefix("sha256:").unwrap().to_owned();
+    json["Image"] = json!(image_id);
+    json["HostConfig"]["Binds"] = json!([
+        "/usr/qualys/shared:/usr/local/qualys:rw,rprivate,rbind",
+        "/usr/qualys/private/21808056913298:/usr/local/qualys/admin/etc:rw,rprivate,rbind",
+    ]);
+    for mount in json["Mounts"].as_array_mut().unwrap() {
+        mount["Mode"] = json!("");
+    }
+    json["HostConfig"]["CpuQuota"] = json!(100_000);
+    json["HostConfig"]["CpuPeriod"] = json!(100_000);
+    json["HostConfig"]["MemorySwappiness"] = json!(-1);
+    json["HostConfig"]["NetworkMode"] = json!("bridge");
+    json["Config"]["Env"]
+        .as_array_mut()
+        .unwrap()
+        .extend(["container=podman", "TERM=xterm", "HOSTNAME=0123456789ab", "HOME=/root"].map(|entry| json!(entry)));
+    let image_env = Environment::from_entries(fixtures::image("image").env.iter().flatten());
+    let seen = Container { podman: true, ..container(json) }.observe(Some(image_env.clone()));
+    let options = json!({
+        "personalization_code": "21808056913298", "memory": "1024M", "memory_swap": "2048M", "cpus": 1,
+    });
+    let desired = crate::scanner::desired::tests::request(&options).unwrap().desired.unwrap();
+    let wanted = crate::scanner::image::WantedImage::Local { id: format!("sha256:{image_id}"), env: image_env };
+    let labelling = crate::scanner::compare::EngineTraits { labels_enforced: true, swap_accounting: true };
+    for field in crate::scanner::compare::compare(&desired, &seen, &wanted, labelling) {
+        assert_eq!(field.verdict, crate::scanner::compare::Verdict::Same, "{field:?}");
+    }
+}
+
+#[test]
+fn the_note_of_a_replacement_is_read_back() {
+    let note = |labels: Value| observed("limited", |json| json["Config"]["Labels"] = labels.clone()).replaces;
+    assert_eq!(
+        note(json!({(REPLACES): "old", (WAS_UP): "true", (RESTART_POLICY): "on-failure:3"})),
+        Some(Replaces { id: "old".to_owned(), was_up: true, restart_policy: RestartPolicy::OnFailure(3) })
+    );
+    // Whatever was done to the labels by hand: no note, or the careful reading of it.
+    assert_eq!(note(json!({(WAS_UP): "true"})), None);
+    assert_eq!(
+        note(json!({(REPLACES): "old", (RESTART_POLICY): "often"})),
+        Some(Replaces { id: "old".to_owned(), was_up: false, restart_policy: RestartPolicy::No })
+    );
+}
+
+#[test]
+fn an_answer_with_next_to_nothing_in_it_is_still_a_container() {
+    let seen = container(json!({"Id": "1", "Name": "/ab"})).observe(None);
+    assert_eq!((seen.name.as_str(), seen.status, seen.network.as_str()), ("ab", Status::Created, "bridge"));
+    assert!(!seen.is_scanner());
+}
