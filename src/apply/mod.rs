@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::host::directories;
 use crate::host::lock::Lock;
 use crate::scanner::desired::{Desired, Request};
-use crate::scanner::observed::Observed;
+use crate::scanner::observed::{Observed, Status};
 use crate::scanner::plan::{Plan, Step};
 
 /// A step failed.
@@ -90,7 +90,10 @@ impl<'a> Walk<'a> {
                 self.admission = None;
             }
             Step::Update(update) => {
-                self.answered(engine.update(&self.there()?.id, update).await)?;
+                let there = self.there()?;
+                if let Err(failure) = engine.update(&there.id, update).await {
+                    return Err(self.not_updated(there, failure).await.into());
+                }
                 self.admission = None;
             }
             Step::Replace { start } => {
@@ -119,6 +122,16 @@ impl<'a> Walk<'a> {
             }
         }
         Ok(())
+    }
+
+    /// An engine that cannot update a scanner which just ended by itself does not say so in a way that helps.
+    async fn not_updated(&self, before: &Observed, failure: Failure) -> Error {
+        match self.engine.look_at(&before.id).await {
+            Ok(Some(now)) if now.status == Status::Restarting || now.restart_count != before.restart_count => {
+                settle::ended(self.engine, &now).await
+            }
+            _ => failure.into_error(self.engine.host()),
+        }
     }
 
     /// Waits until a scanner that was just started is known to stay up.

@@ -23,7 +23,7 @@ use crate::protocol::arguments::State;
 use crate::report::Report;
 use crate::scanner::capacity::Host;
 use crate::scanner::desired::Request;
-use crate::scanner::observed::Status;
+use crate::scanner::observed::{Observed, Status};
 use crate::scanner::plan::{Plan, Step};
 
 /// How many scanners are looked at side by side; each needs a connection of its own.
@@ -147,7 +147,7 @@ impl Run<'_> {
     ) -> Result<(), Failed> {
         let pulls = supply::pulls_always(self.request) && !self.settings.check_mode;
         if look.plan.is_empty() && !look.unfinished && !pulls {
-            return Ok(self.look_for_flapping(&look.view).await?);
+            return Ok(self.look_for_flapping(look.view.situation.observed.as_ref()).await?);
         }
         if self.settings.check_mode {
             self.subject().may_lock()?;
@@ -192,9 +192,7 @@ impl Run<'_> {
         }
         let plan = self.plan(&view).await?;
         report.planned(&plan, view.situation.observed.as_ref());
-        if plan.is_empty() {
-            self.look_for_flapping(&view).await?;
-        } else {
+        if !plan.is_empty() {
             // Nobody else may take the same code, directory or resources between the look and the claim.
             let admission = Subject::engine(self.settings.docker_host.socket()).lock(patience).await?;
             // The others of the task count as they will be: one that grows may come before the one that makes room.
@@ -206,7 +204,12 @@ impl Run<'_> {
             walk.along(&plan).await?;
         }
         let found = self.engine.container(self.request.name.as_str()).await.map_err(|failure| self.failed(failure))?;
-        report.found(found.map(|container| container.observe(None)).as_ref());
+        let found = found.map(|container| container.observe(None));
+        report.found(found.as_ref());
+        // What only was updated may have been flapping all along, and what was started may begin to.
+        if !(plan.starts() && self.request.wish.settle.is_zero()) {
+            self.look_for_flapping(found.as_ref()).await?;
+        }
         Ok(())
     }
 
@@ -252,8 +255,8 @@ impl Run<'_> {
     }
 
     /// A scanner that is just being restarted by its policy, or was a moment ago, is not taken for a running one.
-    async fn look_for_flapping(&self, view: &View) -> Result<()> {
-        let Some(observed) = view.situation.observed.as_ref().filter(|_| self.may_start()) else { return Ok(()) };
+    async fn look_for_flapping(&self, observed: Option<&Observed>) -> Result<()> {
+        let Some(observed) = observed.filter(|_| self.may_start()) else { return Ok(()) };
         if observed.status == Status::Restarting {
             return Err(settle::ended(self.engine, observed).await);
         }

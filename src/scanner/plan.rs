@@ -285,9 +285,26 @@ impl Plan {
             return Ok(());
         }
         if live {
-            self.steps.push(Step::Update(Update::of(desired, observed, &self.comparisons)));
+            let update = Step::Update(Update::of(desired, observed, &self.comparisons));
+            if observed.status == Status::Restarting {
+                self.update_flapping(wish, observed, update);
+                return Ok(());
+            }
+            self.steps.push(update);
         }
         self.run_state(wish, observed)
+    }
+
+    /// The engine cannot update what ends at any moment; and the update may be the cure, which only a new start shows.
+    fn update_flapping(&mut self, wish: &Wish, observed: &Observed, update: Step) {
+        self.steps.extend([Step::Stop, update]);
+        if matches!(wish.state, State::Started | State::Present) {
+            self.step(Step::Start, "state", observed.status.word(), State::Started.word());
+        } else {
+            let way = Step::Stop.word();
+            let (before, after) = (observed.status.word().into(), State::Stopped.word().into());
+            self.differences.push(Difference { field: "state", before, after, way });
+        }
     }
 
     fn replace(&mut self, wish: &Wish, observed: &Observed) {
