@@ -21,6 +21,8 @@ mod protocol;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod settle;
+#[cfg(test)]
 mod spelling;
 #[cfg(test)]
 mod stand_in;
