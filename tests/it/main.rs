@@ -21,6 +21,8 @@ mod protocol;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod settle;
 #[cfg(test)]
 mod spelling;
