@@ -17,6 +17,8 @@ mod drift;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod images;
+#[cfg(test)]
 mod protocol;
 #[cfg(test)]
 mod refusals;
