@@ -82,7 +82,7 @@ fn is_updated_without_being_started(#[case] status: &str) {
     assert_eq!(scanner.inspect()["State"]["Status"], status);
 }
 
-/// `<dir>` is the scanner's own directory.
+/// `<dir>` is the scanner's own directory. None of them runs, which is quicker; see below for running ones.
 #[rstest]
 #[case::memory_taken_away("--memory 64M", json!({}),
     json!([["memory", 64 * MIB, null], ["memory_swap", 128 * MIB, null]]))]
@@ -137,12 +137,11 @@ fn is_replaced(#[case] made: &str, #[case] wanted: Value, #[case] differences: V
     for ca_dir in ["ca", "ca2", "other"] {
         fs::create_dir(directory.join(ca_dir)).unwrap();
     }
-    let old = scanner.by_hand(&[&here(made.to_owned())]);
-    let identity = identity(&scanner);
+    let old = scanner.by_hand_created(&[&here(made.to_owned())]);
     let wanted: Value = here(wanted.to_string()).parse().unwrap();
     let differences: Value = here(differences.to_string()).parse().unwrap();
 
-    let reply = four_tasks(&scanner, || scanner.module().args(wanted.clone()));
+    let reply = four_tasks(&scanner, || scanner.module().arg("state", "present").args(wanted.clone()));
 
     assert_eq!(reply.actions(), ["replace"], "{reply:#?}");
     assert_eq!(reply["differences"], by_way("replace", &differences));
@@ -150,8 +149,6 @@ fn is_replaced(#[case] made: &str, #[case] wanted: Value, #[case] differences: V
     let inspect = scanner.inspect();
     assert_ne!(inspect["Id"], old);
     assert_eq!(scanner.containers(), [inspect["Id"].as_str().unwrap()], "no leftovers");
-    assert_eq!(inspect["State"]["Running"], true);
-    assert_eq!(fs::read_to_string(scanner.store().join("identity")).unwrap(), identity);
     assert!(!reply.line.contains("canary") && !reply.line.contains("old-pass"), "{}", reply.line);
 }
 
@@ -208,6 +205,28 @@ fn a_scanner_moves_to_another_private_directory_with_its_identity() {
     assert_eq!(reply["differences"][0]["field"], "private_dir");
     assert_eq!(reply["scanner"]["private_dir"], moved.to_str().unwrap());
     assert!(scanner.log().contains(identity.trim()));
+}
+
+#[rstest]
+#[case::taken_away("--memory 64M --cpus 1", json!({}))]
+#[case::image("", json!({"image": "qualys/qcsa:2"}))]
+#[case::env("-e A=1", json!({"env": {"B": "2"}}))]
+#[case::ca_dir("", json!({"ca_dir": "<dir>"}))]
+#[case::network("", json!({"network": "net-a"}))]
+fn a_running_scanner_keeps_its_identity_and_runs(#[case] made: &str, #[case] wanted: Value) {
+    let scanner = Scanner::new(Engine::shared());
+    networks();
+    let old = scanner.by_hand(&[made]);
+    let identity = identity(&scanner);
+    let directory = scanner.private_dir().display().to_string();
+    let wanted: Value = wanted.to_string().replace("<dir>", &directory).parse().unwrap();
+    let reply = four_tasks(&scanner, || scanner.module().args(wanted.clone()));
+    assert_eq!(reply.actions(), ["replace"], "{reply:#?}");
+    let inspect = scanner.inspect();
+    assert_eq!(scanner.containers(), [inspect["Id"].as_str().unwrap()], "no leftovers");
+    assert_ne!(inspect["Id"], old);
+    assert_eq!(inspect["State"]["Running"], true);
+    assert_eq!(fs::read_to_string(scanner.store().join("identity")).unwrap(), identity);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::sync::OnceLock;
 
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -88,9 +89,13 @@ fn a_container_that_is_no_scanner(#[values("started", "present", "stopped", "abs
 #[case::docker_host(json!({"docker_host": "tcp://10.0.0.1:2375"}), "got: `tcp://10.0.0.1:2375`")]
 #[case::unknown(json!({"memroy": "1g"}), "")]
 fn bad_values(#[case] options: Value, #[case] end: &str) {
-    let scanner = Scanner::new(Engine::shared());
-    scanner.by_hand(&[]);
-    let message = untouched(&scanner, || {
+    static SCANNER: OnceLock<Scanner> = OnceLock::new();
+    let scanner = SCANNER.get_or_init(|| {
+        let scanner = Scanner::new(Engine::shared());
+        scanner.by_hand(&[]);
+        scanner
+    });
+    let message = untouched(scanner, || {
         let [check, real] = [true, false].map(|check| {
             let module = scanner.module().args(options.clone());
             if check { module.check().run() } else { module.run() }
@@ -228,7 +233,7 @@ fn a_path_that_is_no_directory(#[case] path: &str) {
 fn an_image_that_is_not_to_be_had(#[case] options: Value, #[case] named: &str, #[values(true, false)] exists: bool) {
     let scanner = Scanner::new(Engine::shared());
     if exists {
-        scanner.by_hand(&[]);
+        scanner.by_hand_created(&[]);
     }
     for state in ["started", "present", "stopped"] {
         let message =

@@ -94,29 +94,34 @@ fn of_the_task() {
 #[case::policy("<mounts> --restart on-failure:0", json!({"restart_policy": "on-failure"}))]
 #[case::no_policy("<mounts> --restart no", json!({"restart_policy": false}))]
 #[case::network("<mounts> --network bridge", json!({"network": "default"}))]
-#[case::network_by_id("<mounts> --network <net>", json!({"network": "net-spelling"}))]
-#[case::network_by_short_id("<mounts> --network <short_net>", json!({"network": "net-spelling"}))]
 #[case::labels("<mounts> --label b=2 --label a=1 --label c=3", json!({"labels": {"a": "1", "b": "2"}}))]
 fn of_the_container(#[case] made: &str, #[case] wanted: Value) {
     let scanner = Scanner::new(Engine::shared());
-    let network = network();
     std::fs::create_dir_all(scanner.store()).unwrap();
     std::fs::create_dir_all(scanner.shared_dir()).unwrap();
     let made = made
         .replace("<mounts>", "-v <shared>:/usr/local/qualys:z -v <store>:/usr/local/qualys/admin/etc:z")
         .replace("<shared>", scanner.shared_dir().to_str().unwrap())
-        .replace("<store>", scanner.store().to_str().unwrap())
-        .replace("<net>", &network)
-        .replace("<short_net>", &network[..12]);
+        .replace("<store>", scanner.store().to_str().unwrap());
     let code = format!("PERSONALIZATION_CODE={}", scanner.code);
-    let mut run = vec!["run", "-d", "--name", &scanner.name, "-e", &code];
+    let mut create = vec!["create", "--name", &scanner.name, "-e", &code];
     if !made.contains("QUALYS_URL") {
-        run.extend(["-e", "QUALYS_URL=https://qualysguard.qualys.com"]);
+        create.extend(["-e", "QUALYS_URL=https://qualysguard.qualys.com"]);
     }
-    run.extend(made.split_whitespace());
-    run.push("qualys/qcsa:1");
-    scanner.engine.docker(&run);
-    foretold(&scanner, || scanner.module().args(wanted.clone())).unchanged();
+    create.extend(made.split_whitespace());
+    create.push("qualys/qcsa:1");
+    scanner.engine.docker(&create);
+    foretold(&scanner, || scanner.module().arg("state", "present").args(wanted.clone())).unchanged();
+}
+
+#[test]
+fn of_the_containers_network() {
+    let id = network();
+    for network in [&id, &id[..12]] {
+        let scanner = Scanner::new(Engine::shared());
+        scanner.by_hand(&["--network", network]);
+        foretold(&scanner, || scanner.module().arg("network", "net-spelling")).unchanged();
+    }
 }
 
 /// The id of the network `net-spelling` of the shared engine.
