@@ -51,13 +51,16 @@ pub async fn stays_up(engine: &Engine, id: &str, settle: Duration) -> Result<()>
 pub async fn ended(engine: &Engine, seen: &Observed) -> Error {
     // A log that cannot be read (another log driver) must not hide the failure itself.
     let log = engine.last_lines(&seen.id, LINES).await.unwrap_or_default();
+    // The engine forgets the code with the next start.
+    let code =
+        if seen.status == Status::Running { String::new() } else { format!(" with exit code {}", seen.exit_code) };
     let mut message = match seen.status {
         Status::Restarting | Status::Running => format!(
-            "the scanner does not stay up: it ended with exit code {} and its restart policy starts it again and again \
+            "the scanner does not stay up: it ended{code} and its restart policy starts it again and again \
              (restart count {})",
-            seen.exit_code, seen.restart_count
+            seen.restart_count
         ),
-        status => format!("the scanner does not stay up: it is {} with exit code {}", status.word(), seen.exit_code),
+        status => format!("the scanner does not stay up: it is {}{code}", status.word()),
     };
     if let Some(cure) = advice::for_log(&log) {
         message = format!("{message}; {cure}");
