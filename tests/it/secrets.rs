@@ -84,7 +84,7 @@ fn of_the_old_container_and_of_neighbours() {
     silent(scanner.run_state().arg("state", "started")).changed();
     silent(scanner.module().arg("personalization_code", neighbour.code.as_str())).refused("already_in_use");
     silent(scanner.module().arg("personalization_code", other.as_str()).check()).changed();
-    silent(scanner.module().args(json!({"personalization_code": other, "env": {"STAND_IN_DIE": "1"}})))
+    silent(scanner.module().args(json!({"personalization_code": other, "env": {"STAND_IN_DIE": "1"}, "settle": 1.5})))
         .refused("start_failed");
     silent(scanner.module().args(json!({"recreate": "never"}))).refused("needs_replacement");
     silent(scanner.module().arg("personalization_code", other.as_str())).changed();
@@ -96,7 +96,7 @@ fn in_the_scanners_last_words() {
     fs::create_dir_all(scanner.store()).unwrap();
     fs::write(scanner.store().join("stand-in.conf"), "STAND_IN_LEAK=1\nSTAND_IN_DIE=1\necho \"$TOKEN $LINES\"\n")
         .unwrap();
-    let message = assert_silent(&scanner, secretive(&scanner).diff().run()).refused("start_failed");
+    let message = assert_silent(&scanner, secretive(&scanner).arg("settle", 1.5).diff().run()).refused("start_failed");
     assert!(message.contains("code ********, proxy ********"), "{message}");
 
     // The same of a scanner that somebody else made, and that is only looked at.
