@@ -11,6 +11,8 @@ mod support;
 #[cfg(test)]
 mod adoption;
 #[cfg(test)]
+mod ansible;
+#[cfg(test)]
 mod carried_over;
 #[cfg(test)]
 mod drift;

@@ -1,11 +1,13 @@
 //! What tests are written with: an engine, a scanner on it, the module, and a proxy that listens in between.
 
+mod ansible;
 mod engine;
 mod module;
 mod proxy;
 mod scanner;
 mod tasks;
 
+pub use ansible::Ansible;
 pub use engine::{Engine, stdout};
 pub use module::{Module, Reply, execute};
 pub use proxy::Proxy;
