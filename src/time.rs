@@ -17,6 +17,9 @@ fn since_epoch(text: &str) -> Option<Duration> {
     let mut time = time.splitn(3, ':');
     let (hour, minute): (u64, u64) = (time.next()?.parse().ok()?, time.next()?.parse().ok()?);
     let seconds: f64 = time.next()?.parse().ok()?;
+    if hour > 23 || minute > 59 || !(0.0..61.0).contains(&seconds) {
+        return None;
+    }
     let local = days(year, month, day)? * 86_400 + hour * 3600 + minute * 60;
     Duration::try_from_secs_f64(seconds).ok()?.checked_add(Duration::from_secs(local))?.checked_sub(ahead(offset)?)
 }
@@ -27,7 +30,8 @@ fn ahead(offset: &str) -> Option<Duration> {
         return Some(Duration::ZERO);
     }
     let (hours, minutes) = offset.strip_prefix('+')?.split_once(':')?;
-    Some(Duration::from_secs(hours.parse::<u64>().ok()? * 3600 + minutes.parse::<u64>().ok()? * 60))
+    let (hours, minutes): (u64, u64) = (hours.parse().ok()?, minutes.parse().ok()?);
+    (hours <= 23 && minutes <= 59).then(|| Duration::from_secs(hours * 3600 + minutes * 60))
 }
 
 /// Days from 1970 to a date of the Gregorian calendar (Hinnant, "chrono-compatible low-level date algorithms").
@@ -52,6 +56,11 @@ mod tests {
     #[case("2026-11-22T17:18:42+01:00", Some(1_795_364_322.0))]
     #[case("0001-01-01T00:00:00Z", None)]
     #[case("2026-13-01T00:00:00Z", None)]
+    #[case("2026-01-01T24:00:00Z", None)]
+    #[case("2026-01-01T18446744073709551615:00:00Z", None)]
+    #[case("2026-01-01T00:00:1e19Z", None)]
+    #[case("2026-01-01T00:00:00+18446744073709551615:00", None)]
+    #[case("9999-12-31T23:59:59Z", Some(253_402_300_799.0))]
     #[case("yesterday", None)]
     #[case("", None)]
     fn reads_what_engines_write(#[case] text: &str, #[case] seconds: Option<f64>) {

@@ -16,6 +16,9 @@ const SHORT: usize = 4;
 const COINED: &[&str] =
     &["action", "actions", "category", "error", "exit_code", "field", "id", "image_id", "started_at", "status", "way"];
 
+/// Keys below which everything comes from a user, the keys too: a label may be called `id` and hold the code.
+const FOREIGN: &[&str] = &["after", "before", "module_args"];
+
 /// Knows all secrets of a run, the longest first.
 #[derive(Debug)]
 pub struct Redactor {
@@ -34,14 +37,16 @@ impl Redactor {
 
     /// Masks every text below `value`.
     pub fn clean(&self, value: &mut Value) {
+        self.clean_below(value, COINED);
+    }
+
+    fn clean_below(&self, value: &mut Value, coined: &[&str]) {
         match value {
             Value::String(text) => *text = self.clean_text(text),
-            Value::Array(items) => items.iter_mut().for_each(|item| self.clean(item)),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.clean_below(item, coined)),
             Value::Object(map) => {
-                for (key, value) in map.iter_mut() {
-                    if !COINED.contains(&key.as_str()) {
-                        self.clean(value);
-                    }
+                for (key, value) in map.iter_mut().filter(|(key, _)| !coined.contains(&key.as_str())) {
+                    self.clean_below(value, if FOREIGN.contains(&key.as_str()) { &[] } else { coined });
                 }
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
@@ -115,6 +120,24 @@ mod tests {
             json!({
                 "name": HIDDEN, "changed": true, "error": "name", "actions": ["name"],
                 "container": {"id": "name", "exit_code": 0}, "list": ["x ******** y"],
+            })
+        );
+    }
+
+    #[test]
+    fn a_users_own_key_protects_no_secret() {
+        let labels = json!({"id": "canary", "status": ["x canary"]});
+        let mut value = json!({
+            "differences": [{"field": "canary", "before": labels, "after": {"way": "canary"}, "way": "replace"}],
+            "invocation": {"module_args": {"labels": labels, "state": "started"}},
+        });
+        redactor(&["canary", "started"]).clean(&mut value);
+        let cleaned = json!({"id": HIDDEN, "status": ["x ********"]});
+        assert_eq!(
+            value,
+            json!({
+                "differences": [{"field": "canary", "before": cleaned, "after": {"way": HIDDEN}, "way": "replace"}],
+                "invocation": {"module_args": {"labels": cleaned, "state": HIDDEN}},
             })
         );
     }

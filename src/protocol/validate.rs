@@ -195,19 +195,17 @@ fn remember_secrets(table: &[Opt], options: &Map<String, Value>) {
     }
 }
 
-/// `values` with the secret ones masked as `AnsibleModule` masks them, for `invocation`.
+/// `values` with the secret ones masked as `AnsibleModule` masks them, for `invocation`; what the module does not know is
+/// masked too, since it may be a secret under a misspelt name.
 #[must_use]
 pub fn masked(table: &[Opt], values: &Map<String, Value>) -> Map<String, Value> {
-    let shown = |name: &String, value: &Value| {
-        let option = table.iter().find(|option| option.name == name);
-        match (option, value) {
-            (Some(option), _) if option.secret => mask(value),
-            (Some(Opt { kind: Kind::Dicts, .. }), Value::Array(entries)) => entries
-                .iter()
-                .map(|entry| entry.as_object().map_or(Value::Null, |entry| masked(table, entry).into()))
-                .collect(),
-            _ => value.clone(),
-        }
+    let entry = |entry: &Value| entry.as_object().map_or_else(|| mask(entry, Kind::Str), |it| masked(table, it).into());
+    let shown = |name: &String, value: &Value| match (table.iter().find(|option| option.name == name), value) {
+        (Some(Opt { kind: Kind::Dicts, .. }), Value::Array(entries)) => entries.iter().map(entry).collect(),
+        // No list, or nothing that is known, but there may be secrets in it.
+        (Some(Opt { kind: Kind::Dicts, .. }) | None, _) => mask(value, Kind::Str),
+        (Some(option), _) if option.secret => mask(value, option.kind),
+        (Some(_), _) => value.clone(),
     };
     values.iter().map(|(name, value)| (name.clone(), shown(name, value))).collect()
 }
@@ -215,10 +213,13 @@ pub fn masked(table: &[Opt], values: &Map<String, Value>) -> Map<String, Value> 
 /// `AnsibleModule`'s word for a value that is a secret as a whole.
 pub const HIDDEN: &str = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER";
 
-fn mask(value: &Value) -> Value {
-    match value {
-        Value::Null => Value::Null,
-        Value::Object(map) => Value::Object(map.iter().map(|(key, value)| (key.clone(), mask(value))).collect()),
+/// Of a dict only the values are secret.
+fn mask(value: &Value, kind: Kind) -> Value {
+    match (value, kind) {
+        (Value::Null, _) => Value::Null,
+        (Value::Object(map), Kind::Dict) => {
+            map.iter().map(|(key, value)| (key.clone(), mask(value, Kind::Str))).collect()
+        }
         _ => Value::from(HIDDEN),
     }
 }
@@ -226,7 +227,12 @@ fn mask(value: &Value) -> Value {
 /// Values of a dict are flags (`1`, `yes`) as often as secrets; such short ones are hidden by type alone.
 fn remember_leaves(value: &Value, kind: Kind) {
     match (value, kind) {
-        (Value::Object(map), _) => map.values().for_each(|value| remember_leaves(value, Kind::Dict)),
+        (Value::Object(map), Kind::Dict) => map.values().for_each(|value| remember_leaves(value, Kind::Dict)),
+        (Value::Object(map), _) => map.iter().for_each(|(key, value)| {
+            // No dict is wanted here; whatever this is, all of it is secret.
+            secret::remember(key);
+            remember_leaves(value, kind);
+        }),
         (Value::Array(items), _) => items.iter().for_each(|item| remember_leaves(item, kind)),
         (Value::String(text), Kind::Dict) => {
             secret::remember_value(text);
@@ -355,6 +361,18 @@ mod tests {
         for secret in ["21808056913298", "canary-env"] {
             assert!(crate::secret::known().iter().any(|text| text == secret), "{secret}");
         }
+    }
+
+    #[test]
+    fn invocation_hides_what_may_be_a_misspelt_secret_or_one_of_a_wrong_type() {
+        let options =
+            json!({"personalisation_code": "canary", "personalization_code": {"canary": ["canary"]}, "x": null});
+        let masked = masked(OPTIONS, options.as_object().unwrap());
+        assert_eq!(json!(masked), json!({"personalisation_code": HIDDEN, "personalization_code": HIDDEN, "x": null}));
+        let error =
+            check(&json!({"name": "x", "personalization_code": {"canary-key": {"a": "canary-1"}}})).unwrap_err();
+        let shown = super::super::redact::Redactor::new(secret::known()).clean_text(&error.message);
+        assert!(error.message.contains("canary") && !shown.contains("canary"), "{shown}");
     }
 
     #[test]
