@@ -136,7 +136,7 @@ fn every_state_from_every_status_with_a_live_difference() {
     created       update, start       update              update              remove
     running       update              update              update, stop        remove
     paused        update, unpause     update              update, stop        remove
-    restarting    update              update              update, stop        remove
+    restarting    stop, update, start stop, update, start stop, update        remove
     exited        update, start       update              update              remove
     dead          update, start       update              update              remove
     removing      (engine_error)      (engine_error)      (engine_error)      (engine_error)

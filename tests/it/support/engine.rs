@@ -87,10 +87,26 @@ impl Engine {
         self.try_docker(&["version"]).status.success()
     }
 
+    /// A command that runs beside the engine: it has the engine's loopback, and ends with it.
+    pub fn beside(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &self.pid(), "--net", "--pid", "--", program]);
+        command
+    }
+
+    /// Where the engine keeps its things; goes away with it.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Kills dockerd and containerd as `kill -9` does. The engine comes back by itself, see `throwaway-engine`.
     pub fn kill(&self) {
-        let pid = fs::read_to_string(self.directory.join("dockerd.pid")).unwrap();
-        stdout(Command::new("kill").args(["-KILL", pid.trim()]));
+        stdout(Command::new("kill").args(["-KILL", &self.pid()]));
+    }
+
+    /// dockerd's, as it is now.
+    fn pid(&self) -> String {
+        fs::read_to_string(self.directory.join("dockerd.pid")).unwrap().trim().to_owned()
     }
 
     fn command(&self) -> Command {

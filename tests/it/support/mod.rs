@@ -4,6 +4,7 @@ mod ansible;
 mod engine;
 mod module;
 mod proxy;
+mod registry;
 mod scanner;
 mod tasks;
 
@@ -11,6 +12,7 @@ pub use ansible::Ansible;
 pub use engine::{Engine, stdout};
 pub use module::{Module, Reply, execute};
 pub use proxy::Proxy;
+pub use registry::{PASSWORD, Registry, USER};
 pub use scanner::Scanner;
 pub use tasks::{foretold, four_tasks, untouched};
 

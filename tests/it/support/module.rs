@@ -29,6 +29,7 @@ pub struct Module {
     args: Map<String, Value>,
     env: Vec<(OsString, OsString)>,
     user: Option<u32>,
+    launcher: Vec<String>,
 }
 
 impl Module {
@@ -56,7 +57,7 @@ impl Module {
             "_ansible_verbosity": 0,
             "_ansible_version": "2.19.14",
         });
-        Self { args: Map::new(), env: Vec::new(), user: None }.args(args)
+        Self { args: Map::new(), env: Vec::new(), user: None, launcher: Vec::new() }.args(args)
     }
 
     /// Gives one argument; the last one of a name counts. Ansible's own begin with `_ansible_`.
@@ -100,11 +101,29 @@ impl Module {
         self
     }
 
+    /// On a host that says it has this much swap: one of the module's own /proc/meminfo.
+    pub fn swap(mut self, bytes: u64) -> Self {
+        let script = "sed -E \"s/^(Swap(Total|Free)):.*/\\1: $1 kB/\" /proc/meminfo >/run/meminfo &&
+                      mount -n --bind /run/meminfo /proc/meminfo && shift && exec \"$@\"";
+        let isolated = "mount -n -t tmpfs meminfo /run && exec sh -c \"$@\"";
+        let unshare = ["unshare", "--mount", "--propagation=private", "sh", "-c", isolated, "sh", script, "sh"];
+        self.launcher.extend(unshare.map(str::to_owned));
+        self.launcher.push((bytes >> 10).to_string());
+        self
+    }
+
+    /// With so little memory that nothing large can be read into it.
+    pub fn with_address_space(mut self, mebibytes: u32) -> Self {
+        let limit = format!("ulimit -v {} && exec \"$@\"", mebibytes << 10);
+        self.launcher.extend(["sh", "-c", &limit, "sh"].map(str::to_owned));
+        self
+    }
+
     /// Runs the module to its end.
     pub fn run(self) -> Reply {
         let secrets = secrets(&self.args);
         let args = ascii(&Value::Object(self.args).to_string());
-        let reply = execute_as(self.user, args.as_bytes(), self.env);
+        let reply = launch(&self.launcher, self.user, args.as_bytes(), self.env);
         for secret in secrets {
             assert!(!reply.line.contains(&secret), "the secret {secret} is shown: {}", reply.line);
         }
@@ -114,24 +133,30 @@ impl Module {
 
 /// Runs the module with any args file, which need not be JSON.
 pub fn execute(args: &[u8], env: Vec<(OsString, OsString)>) -> Reply {
-    execute_as(None, args, env)
+    launch(&[], None, args, env)
 }
 
-fn execute_as(user: Option<u32>, args: &[u8], env: Vec<(OsString, OsString)>) -> Reply {
+/// Runs the module by a command that executes its own last arguments, as `user` or as who we are.
+fn launch(launcher: &[String], user: Option<u32>, args: &[u8], env: Vec<(OsString, OsString)>) -> Reply {
     let directory = TempDir::new().unwrap();
     let [args_file, stdout, stderr] = ["args", "stdout", "stderr"].map(|name| directory.path().join(name));
     fs::write(&args_file, args).unwrap();
 
-    let mut command = Command::new(env!("CARGO_BIN_EXE_qcss_scanner"));
-    if let Some(user) = user {
+    let mut module = env!("CARGO_BIN_EXE_qcss_scanner").to_owned();
+    if user.is_some() {
         // Ansible copies the module to where that user can read it.
         let copy = directory.path().join("module");
-        fs::copy(env!("CARGO_BIN_EXE_qcss_scanner"), &copy).unwrap();
+        fs::copy(module, &copy).unwrap();
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
-        command = Command::new(copy);
+        module = copy.to_str().unwrap().to_owned();
+    }
+    let words: Vec<_> = launcher.iter().chain([&module]).collect();
+    let mut command = Command::new(words[0]);
+    if let Some(user) = user {
         command.uid(user).gid(user);
     }
     let mut child = command
+        .args(&words[1..])
         .arg(&args_file)
         .current_dir("/")
         .env_remove("DOCKER_HOST")
@@ -198,6 +223,12 @@ impl Reply {
         self["msg"].as_str().unwrap().to_owned()
     }
 
+    /// The warnings, each on its line.
+    pub fn warnings(&self) -> String {
+        let warnings = self["warnings"].as_array().into_iter().flatten().map(|warning| warning.as_str().unwrap());
+        warnings.collect::<Vec<_>>().join("\n")
+    }
+
     /// The words of `actions`, none when it is missing.
     pub fn actions(&self) -> Vec<&str> {
         self["actions"].as_array().into_iter().flatten().map(|action| action.as_str().unwrap()).collect()
@@ -223,7 +254,9 @@ fn secrets(args: &Map<String, Value>) -> Vec<String> {
     let whole = ["personalization_code", "https_proxy", "registry_password"];
     let whole = whole.iter().filter_map(|name| args.get(*name)).map(text);
     let env = args.get("env").and_then(Value::as_object).into_iter().flat_map(Map::values).map(text);
-    whole.chain(env).filter(|secret| secret.len() >= SHORTEST_SECRET).collect()
+    let entries = args.get("scanners").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object);
+    let of_entries = entries.flat_map(secrets);
+    whole.chain(env).filter(|secret| secret.len() >= SHORTEST_SECRET).chain(of_entries).collect()
 }
 
 /// JSON as Python's `json.dumps` writes it: nothing but ASCII.

@@ -7,6 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::Engine;
@@ -33,6 +34,17 @@ pub struct Request {
 impl Proxy {
     /// Listens, until dropped, at a socket of its own.
     pub fn new(engine: &Engine) -> Self {
+        Self::serving(engine, None)
+    }
+
+    /// The same, in front of an engine that says these fields of itself: `{"MemTotal": 1073741824}`.
+    pub fn posing(engine: &Engine, fields: Value) -> Self {
+        let mut info: Value = serde_json::from_str(&engine.docker(&["info", "--format", "{{json .}}"])).unwrap();
+        info.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        Self::serving(engine, Some(info.to_string()))
+    }
+
+    fn serving(engine: &Engine, info: Option<String>) -> Self {
         let proxy = Self { directory: engine.temp_dir(), requests: Arc::default() };
         let listener = UnixListener::bind(proxy.directory.path().join("docker.sock")).unwrap();
         let (socket, requests) = (engine.socket(), Arc::clone(&proxy.requests));
@@ -43,6 +55,7 @@ impl Proxy {
                     client: BufReader::new(client.unwrap()),
                     engine: BufReader::new(UnixStream::connect(&socket).unwrap()),
                     requests: Arc::clone(&requests),
+                    info: info.clone(),
                 };
                 thread::spawn(move || connection.serve());
             }
@@ -86,6 +99,8 @@ struct Connection {
     client: BufReader<UnixStream>,
     engine: BufReader<UnixStream>,
     requests: Arc<Mutex<Vec<Request>>>,
+    /// Answered to `GET /info` in the engine's place.
+    info: Option<String>,
 }
 
 impl Connection {
@@ -101,6 +116,11 @@ impl Connection {
     fn exchange(&mut self) -> io::Result<bool> {
         let Some(request) = Head::read(&mut self.client)? else { return Ok(false) };
         self.note(&request);
+        if let Some(info) = self.info.as_ref().filter(|_| request.start().contains("/info ")) {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", info.len());
+            self.client.get_mut().write_all(format!("{head}{info}").as_bytes())?;
+            return Ok(true);
+        }
         request.pass(&mut self.client, self.engine.get_mut(), request.body(Body::None))?;
 
         let Some(answer) = Head::read(&mut self.engine)? else { return Ok(false) };

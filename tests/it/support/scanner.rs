@@ -109,6 +109,11 @@ impl<'engine> Scanner<'engine> {
         stdout(Command::new("sh").args(["-c", &vendors_command]).env("DOCKER_HOST", self.engine.host()))
     }
 
+    /// Whether there is a container of this name.
+    pub fn exists(&self) -> bool {
+        self.engine.try_docker(&["container", "inspect", &self.name]).status.success()
+    }
+
     /// What the engine says about the container.
     pub fn inspect(&self) -> Value {
         self.engine.inspect(&self.name)
