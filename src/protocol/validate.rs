@@ -383,4 +383,13 @@ mod tests {
         assert_eq!(masked["https_proxy"], Value::Null);
         assert_eq!(masked["name"], "x");
     }
+
+    #[rstest]
+    #[case(json!("[{\"personalization_code\": \"canary\"}]"))]
+    #[case(json!({"personalization_code": "canary"}))]
+    #[case(json!(["personalization_code=canary"]))]
+    fn scanners_of_another_form_are_masked_as_a_whole(#[case] scanners: Value) {
+        let masked = masked(OPTIONS, json!({"scanners": scanners}).as_object().unwrap());
+        assert!(!Value::from(masked).to_string().contains("canary"));
+    }
 }
