@@ -72,6 +72,13 @@ impl Error {
         Self::new(Kind::InvalidArguments, message)
     }
 
+    /// The same error with the scanner that it is about said before it.
+    #[must_use]
+    pub fn of_scanner(mut self, name: impl fmt::Display) -> Self {
+        self.message = format!("scanner `{name}`: {}", self.message);
+        self
+    }
+
     /// The same error with `more` said after it.
     #[must_use]
     pub fn and(mut self, more: impl fmt::Display) -> Self {

@@ -15,7 +15,7 @@ use crate::protocol::options::{INFO_OPTIONS, OPTIONS, TOGETHER};
 use crate::protocol::reply::Reply;
 use crate::protocol::validate::{Valid, masked, validate};
 use crate::report::{self, Mode, Report};
-use crate::run::{self, Settings, info};
+use crate::run::{self, Admitted, Settings, info};
 use crate::scanner::desired::{self, Request};
 use crate::scanner::name::Name;
 
@@ -69,14 +69,23 @@ fn manage(invocation: &Invocation, valid: Valid) -> Result<Reply> {
         Some(entries) => entries,
         None => vec![valid],
     };
-    let mut requests = entries.into_iter().map(request).collect::<Result<Vec<_>>>()?;
+    let named = |name: String| move |error: Error| if is_list { error.of_scanner(name) } else { error };
+    let parsed = entries.into_iter().map(|entry| {
+        let name = entry.values.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        request(entry).map_err(named(name))
+    });
+    let mut requests = parsed.collect::<Result<Vec<_>>>()?;
     desired::refuse_twins(&requests)?;
     let mut reports: Vec<Report> = requests.iter().map(|_| Report::default()).collect();
     if let Some(report) = reports.first_mut() {
         report.warn(number_warning(&invocation.options));
     }
-    let mut host = None;
-    let outcome = block_on(run::run(&settings, &mut requests, &mut reports, &mut host))?;
+    let mut admitted = Admitted::default();
+    let outcome = block_on(run::run(&settings, &mut requests, &mut reports, &mut admitted))?;
+    if let Some(report) = reports.first_mut() {
+        admitted.warnings.into_iter().for_each(|warning| report.warn(warning));
+    }
+    let host = admitted.host;
     let mode = Mode { check: invocation.check_mode, diff: invocation.diff };
     match (requests.as_slice(), reports.pop()) {
         ([request], Some(report)) if !is_list => Ok(report.into_reply(request, mode, host, &outcome)),

@@ -4,7 +4,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::apply::Failed;
-use crate::error::Error;
 use crate::protocol::reply::Reply;
 use crate::run::Stopped;
 use crate::scanner::capacity::Host;
@@ -106,14 +105,14 @@ pub fn reply_for_list(
         reply = reply.with("warnings", warnings);
     }
     if let Err(stopped) = outcome {
-        let name = stopped.at.and_then(|at| requests.get(at)).map(|request| format!("scanner `{}`: ", request.name));
-        let done = if done.is_empty() {
-            "none of the others was done".to_owned()
-        } else {
-            format!("done before it: {}", done.join(", "))
-        };
-        let message = format!("{}{}; {done}", name.unwrap_or_default(), stopped.failed.error.message);
-        reply.fail(&Error::new(stopped.failed.error.kind, message));
+        let name = stopped.at.and_then(|at| requests.get(at)).map(|request| &request.name);
+        let error = name.iter().fold(stopped.failed.error.clone(), |error, name| error.of_scanner(name));
+        let error = error.and(match (stopped.refused, done.is_empty()) {
+            (true, _) => "no scanner was touched".to_owned(),
+            (false, true) => "none was done before it".to_owned(),
+            (false, false) => format!("done before it: {}", done.join(", ")),
+        });
+        reply.fail(&error);
         reply = reply.with("rolled_back", stopped.failed.rolled_back);
     }
     reply

@@ -4,14 +4,17 @@ use super::view::View;
 use crate::engine::{Engine, Failure, Info};
 use crate::error::{Error, Kind, Result};
 use crate::host::swap;
-use crate::protocol::arguments::Overcommit;
+use crate::protocol::arguments::{Overcommit, State};
 use crate::scanner::admission::{Claim, Neighbour, check_claim, check_cpus};
-use crate::scanner::capacity::{Capacity, Host, Share, excess};
+use crate::scanner::capacity::{Capacity, Host, Share, excess, shares};
 use crate::scanner::desired::{Desired, Request};
 use crate::scanner::directory::Directory;
 use crate::scanner::limits::{ActualLimits, Limits};
-use crate::scanner::plan::Plan;
+use crate::scanner::plan::{Asks, Plan};
 use crate::scanner::{environment, mount};
+
+/// Whoever sees scanners on such an engine says this.
+pub const ROOTLESS: &str = "the engine runs rootless, which the vendor advises against (scan performance and results)";
 
 /// One scanner of the task: what is wanted, seen and planned.
 #[derive(Debug, Clone, Copy)]
@@ -24,13 +27,36 @@ pub struct Candidate<'a> {
     pub plan: &'a Plan,
 }
 
-/// What came out of a look at the host.
+/// What came out of looking at the host, also when something was refused.
 #[derive(Debug, Default)]
 pub struct Admitted {
-    /// The host with all scanners of the task on it; `None`: there was no need to look.
+    /// The host with all scanners of the task on it, or as it is where they were refused; `None`: there was no need to look.
     pub host: Option<Host>,
     /// For people.
     pub warnings: Vec<String>,
+}
+
+impl Admitted {
+    fn warn(&mut self, warning: &str) {
+        if !self.warnings.iter().any(|other| other == warning) {
+            self.warnings.push(warning.to_owned());
+        }
+    }
+}
+
+/// What must not be, before anything is touched.
+#[derive(Debug)]
+pub struct Refused {
+    /// Which of the candidates it is about; `None`: all of them together.
+    pub at: Option<usize>,
+    /// Why.
+    pub error: Error,
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self { at: None, error }
+    }
 }
 
 /// The figures of the host as the engine and the host itself report them.
@@ -43,73 +69,77 @@ pub fn capacity(info: &Info) -> Capacity {
 /// Looks at the host for those of `candidates` that need something of it.
 ///
 /// # Errors
-/// When one of them may not have what it needs, before anything is touched.
-pub async fn admit(engine: &Engine, candidates: &[Candidate<'_>]) -> Result<Admitted> {
+/// When one of them may not have what it needs.
+pub async fn admit(
+    engine: &Engine,
+    candidates: &[Candidate<'_>],
+    admitted: &mut Admitted,
+) -> std::result::Result<(), Refused> {
     let failed = |failure: Failure| failure.into_error(engine.host());
-    for candidate in candidates.iter().filter(|candidate| candidate.plan.creates()) {
+    for (at, candidate) in candidates.iter().enumerate().filter(|(_, candidate)| candidate.plan.creates()) {
         if let Some(network) = candidate.desired().and_then(|desired| desired.network.as_ref())
             && !engine.has_network(network).await.map_err(failed)?
         {
-            return Err(Error::invalid(format!(
+            let message = format!(
                 "network must be the name of a network of this engine; create it first with `docker network create`, \
                  got: `{network}`"
-            )));
+            );
+            return Err(Refused { at: Some(at), error: Error::invalid(message) });
         }
     }
-    if !candidates.iter().any(|it| it.plan.claims_identity() || it.plan.claims_resources()) {
-        return Ok(Admitted::default());
+    if candidates.iter().all(|it| !it.plan.claims_identity() && it.plan.asks() == Asks::Nothing) {
+        return Ok(());
     }
     let info = engine.info().await.map_err(failed)?;
     let neighbours = engine.neighbours().await.map_err(failed)?;
-    for candidate in candidates {
-        if candidate.plan.claims_resources() {
-            check_cpus(candidate.desired().and_then(|desired| desired.limits.cpus), info.cpus)?;
-        }
-        if candidate.plan.claims_identity() {
-            candidate.check_identity(&neighbours)?;
-        }
+    let scanners = neighbours.iter().filter_map(|it| it.scanner.as_ref());
+    let capacity = capacity(&info);
+    admitted.host = Some(Host::new(&capacity, &shares(scanners.clone())));
+    for (at, candidate) in candidates.iter().enumerate() {
+        candidate.check(&info, &neighbours).map_err(|error| Refused { at: Some(at), error })?;
     }
-    judge(&info, candidates, &neighbours)
+    let others = shares(scanners.filter(|it| !candidates.iter().any(|own| own.request.name.owns(&it.name))));
+    judge(&info, &capacity, candidates, others, admitted)?;
+    Ok(())
 }
 
-/// Sums up all scanners, those of the task as they will be.
-fn judge(info: &Info, candidates: &[Candidate<'_>], neighbours: &[Neighbour]) -> Result<Admitted> {
-    let capacity = capacity(info);
-    let own: Vec<&str> = candidates.iter().flat_map(|candidate| candidate.view.own_ids()).collect();
-    let others = neighbours.iter().filter(|it| !own.contains(&it.id.as_str()));
-    let mut held: Vec<Share> =
-        others.filter_map(|it| Some(Share::new(&it.name, &it.scanner.as_ref()?.limits))).collect();
-    let (asking, keeping): (Vec<&Candidate<'_>>, Vec<&Candidate<'_>>) =
-        candidates.iter().filter(|it| it.stays()).partition(|it| it.plan.claims_resources());
-    held.extend(keeping.iter().map(|candidate| candidate.share()));
-    let asked: Vec<Share> = asking.iter().map(|candidate| candidate.share()).collect();
-    let mut warnings = Vec::new();
-    let swap_given = asking.iter().any(|it| it.limits().is_some_and(|limits| limits.memory_swap_given().is_some()));
-    if swap_given && capacity.swap.is_none() && !info.swap_accounting {
-        warnings.push("memory_swap has no effect: the engine cannot limit swap on this host".to_owned());
+/// Sums up all scanners, those of the task as they will be; `held` has those of the others.
+fn judge(
+    info: &Info,
+    capacity: &Capacity,
+    candidates: &[Candidate<'_>],
+    mut held: Vec<Share>,
+    admitted: &mut Admitted,
+) -> Result<()> {
+    let (more, rest): (Vec<_>, Vec<_>) = candidates.iter().filter(|it| it.stays()).map(Candidate::shares).unzip();
+    held.extend(rest.into_iter().flatten());
+    let asked: Vec<_> = more.into_iter().flatten().collect();
+    let asking = || candidates.iter().filter(|it| it.stays() && it.plan.asks() != Asks::Nothing);
+    let swap_given = asking().any(|it| it.limits().is_some_and(|limits| limits.memory_swap_given().is_some()));
+    if swap_given && !info.swap_accounting {
+        admitted.warn("memory_swap has no effect: the engine cannot limit swap on this host");
     } else if swap_given && capacity.swap == Some(0) {
-        warnings.push("memory_swap has no effect: the Docker host has no swap".to_owned());
+        admitted.warn("memory_swap has no effect: the Docker host has no swap");
     }
-    if info.rootless && !asking.is_empty() {
-        warnings.push(
-            "the engine runs rootless, which the vendor advises against (scan performance and results)".to_owned(),
-        );
+    if info.rootless && asking().next().is_some() {
+        admitted.warn(ROOTLESS);
     }
-    let excess = excess(&capacity, &asked, &held, swap_given).join("; ");
+    let excess = excess(capacity, &asked, &held, swap_given).join("; ");
     if !excess.is_empty() {
         let message = format!("the limits of all scanners together would exceed the host: {excess}");
         // The strictest of the task decides, as it is one sum for all of them.
-        let answers = || asking.iter().map(|it| it.request.wish.overcommit);
-        if answers().any(|answer| answer == Overcommit::Deny) {
+        let answers = |answer| asking().any(|it| it.request.wish.overcommit == answer);
+        if answers(Overcommit::Deny) {
             let cure = "give less, remove a scanner, or allow it with overcommit=warn";
             return Err(Error::new(Kind::Overcommit, format!("{message}; {cure}")));
         }
-        if answers().any(|answer| answer == Overcommit::Warn) {
-            warnings.push(message);
+        if answers(Overcommit::Warn) {
+            admitted.warn(&message);
         }
     }
     held.extend(asked);
-    Ok(Admitted { host: Some(Host::new(&capacity, &held)), warnings })
+    admitted.host = Some(Host::new(capacity, &held));
+    Ok(())
 }
 
 impl Candidate<'_> {
@@ -123,15 +153,35 @@ impl Candidate<'_> {
 
     /// Whether there will be a scanner afterwards.
     fn stays(&self) -> bool {
-        self.request.wish.state != crate::protocol::arguments::State::Absent
-            && (self.desired().is_some() || self.view.situation.observed.is_some())
+        self.request.wish.state != State::Absent && (self.desired().is_some() || self.view.situation.observed.is_some())
     }
 
-    /// What it will hold: what is wanted, else what it has.
-    fn share(&self) -> Share {
-        let wanted = self.limits().map(ActualLimits::from);
-        let has = || self.view.situation.observed.as_ref().map(|observed| observed.limits).unwrap_or_default();
-        Share::new(self.request.name.as_str(), &wanted.unwrap_or_else(has))
+    /// What it asks for, and what it only keeps.
+    fn shares(&self) -> (Option<Share>, Option<Share>) {
+        let name = self.request.name.as_str();
+        let now = || {
+            let observed = self.view.situation.observed.as_ref();
+            Share::new(name, &observed.map(|observed| observed.limits).unwrap_or_default())
+        };
+        let then = self.limits().map_or_else(now, |limits| Share::new(name, &ActualLimits::from(limits)));
+        match self.plan.asks() {
+            Asks::Nothing => (None, Some(then)),
+            Asks::All => (Some(then), None),
+            Asks::Growth => {
+                let (more, rest) = then.growth(&now());
+                (Some(more), Some(rest))
+            }
+        }
+    }
+
+    fn check(&self, info: &Info, neighbours: &[Neighbour]) -> Result<()> {
+        if self.plan.asks() != Asks::Nothing {
+            check_cpus(self.limits().and_then(|limits| limits.cpus), info.cpus)?;
+        }
+        if self.plan.claims_identity() {
+            self.check_identity(neighbours)?;
+        }
+        Ok(())
     }
 
     fn check_identity(&self, neighbours: &[Neighbour]) -> Result<()> {
@@ -147,6 +197,7 @@ impl Candidate<'_> {
                 .map(Directory::as_str)
                 .or_else(|| observed.and_then(|it| it.mount(mount::PRIVATE)).map(|mount| mount.source.as_str())),
         };
-        check_claim(claim, neighbours, &self.view.own_ids().collect::<Vec<_>>())
+        let own = neighbours.iter().filter(|it| self.request.name.owns(&it.name)).map(|it| it.id.as_str());
+        check_claim(claim, neighbours, &own.collect::<Vec<_>>())
     }
 }

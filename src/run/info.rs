@@ -3,11 +3,11 @@
 use serde::Serialize;
 
 use super::Settings;
-use super::admit::capacity;
+use super::admit::{ROOTLESS, capacity};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::report::{Container, Scanner};
-use crate::scanner::capacity::{Host, Share};
+use crate::scanner::capacity::{Host, shares};
 use crate::scanner::name::Name;
 use crate::scanner::observed::Observed;
 
@@ -42,11 +42,9 @@ pub async fn info(settings: &Settings, name: Option<&Name>) -> Result<Info> {
     let neighbours = engine.neighbours().await.map_err(|failure| failure.into_error(engine.host()))?;
     let mut all: Vec<Observed> = neighbours.into_iter().filter_map(|neighbour| neighbour.scanner).collect();
     all.sort_by(|a, b| a.name.cmp(&b.name));
-    let shares: Vec<_> = all.iter().map(|observed| Share::new(&observed.name, &observed.limits)).collect();
-    let host = Host::new(&capacity(&about), &shares);
+    let host = Host::new(&capacity(&about), &shares(all.iter()));
     let wanted = all.iter().filter(|observed| name.is_none_or(|name| name.as_str() == observed.name));
     let scanners: Vec<_> = wanted.map(Entry::from).collect();
-    let rootless = "the engine runs rootless, which the vendor advises against (scan performance and results)";
     Ok(Info {
         changed: false,
         msg: format!("{} of {} scanners", scanners.len(), all.len()),
@@ -57,7 +55,7 @@ pub async fn info(settings: &Settings, name: Option<&Name>) -> Result<Info> {
             .iter()
             .filter(|observed| observed.limits.memory.is_none() && observed.limits.cpus.is_none())
             .count(),
-        warnings: about.rootless.then(|| rootless.to_owned()).into_iter().collect(),
+        warnings: about.rootless.then(|| ROOTLESS.to_owned()).into_iter().collect(),
     })
 }
 

@@ -13,18 +13,19 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use self::admit::{Candidate, admit, capacity};
-use self::view::{Images, View, wanted};
+pub use self::admit::Admitted;
+use self::admit::{Candidate, Refused, admit, capacity};
+use self::supply::Supply;
+use self::view::{View, wanted};
 use crate::apply::{Failed, Walk, replace, settle};
 use crate::engine::{DockerHost, Engine, Failure};
 use crate::error::{Error, Result};
 use crate::host::lock::Subject;
 use crate::protocol::arguments::State;
 use crate::report::Report;
-use crate::scanner::capacity::Host;
 use crate::scanner::desired::Request;
 use crate::scanner::observed::{Observed, Status};
-use crate::scanner::plan::{Plan, Step};
+use crate::scanner::plan::{Asks, Plan};
 
 /// How many scanners are looked at side by side; each needs a connection of its own.
 const SIDE_BY_SIDE: usize = 8;
@@ -43,19 +44,27 @@ pub struct Settings {
 /// Why a run ended early.
 #[derive(Debug)]
 pub struct Stopped {
-    /// Which of the scanners it was; `None`: it was refused as a whole.
+    /// Which of the scanners it was; `None`: all of them together.
     pub at: Option<usize>,
+    /// Whether it was refused before any of them was touched.
+    pub refused: bool,
     /// What happened.
     pub failed: Failed,
 }
 
 impl<E: Into<Failed>> From<E> for Stopped {
     fn from(error: E) -> Self {
-        Self { at: None, failed: error.into() }
+        Self { at: None, refused: true, failed: error.into() }
     }
 }
 
-/// Runs `requests`; `reports` (one for each) and `host` have what was found and done, also when it fails.
+impl Stopped {
+    fn refused(at: usize, error: Error) -> Self {
+        Self { at: Some(at), refused: true, failed: error.into() }
+    }
+}
+
+/// Runs `requests`; `reports` (one for each) and `admitted` have what was found and done, also when it fails.
 ///
 /// # Errors
 /// Whatever keeps a scanner from being as wanted.
@@ -63,33 +72,34 @@ pub async fn run(
     settings: &Settings,
     requests: &mut [Request],
     reports: &mut [Report],
-    host: &mut Option<Host>,
+    admitted: &mut Admitted,
 ) -> Result<(), Stopped> {
     let engine = Engine::connect(settings.docker_host.clone(), settings.timeout).await?;
     if requests.iter().any(Request::needs_capacity) {
         let info = engine.info().await.map_err(|failure| failure.into_error(engine.host()))?;
-        requests.iter_mut().try_for_each(|request| request.resolve(&capacity(&info)))?;
+        for (at, request) in requests.iter_mut().enumerate() {
+            request.resolve(&capacity(&info)).map_err(|error| Stopped::refused(at, error))?;
+        }
     }
-    let images = view::images(&engine, requests).await?;
-    let runs: Vec<_> = requests.iter().map(|request| Run { engine: &engine, settings, request }).collect();
-    let looking = stream::iter(&runs).map(|run| run.look(&images)).buffered(SIDE_BY_SIDE);
+    let supply = Supply::new(&engine, requests, settings.check_mode).await?;
+    let runs: Vec<_> =
+        requests.iter().map(|request| Run { engine: &engine, settings, supply: &supply, request }).collect();
+    let looking = stream::iter(runs.iter().enumerate()).map(async |(at, run)| (at, run.look().await));
+    let looking = looking.buffered(SIDE_BY_SIDE).map(|(at, look)| look.map_err(|error| Stopped::refused(at, error)));
     let mut looks: Vec<Look> = looking.try_collect().await?;
-    let mut directories = BTreeSet::new();
+    let mut made = BTreeSet::new();
     for ((run, look), report) in runs.iter().zip(&mut looks).zip(reports.iter_mut()) {
-        look.plan.skip_directories(&mut directories);
+        look.plan.leave_out_made(&mut made);
         run.predict_recovery(look, report);
         report.planned(&look.plan, look.view.situation.observed.as_ref());
     }
     let candidates: Vec<_> = runs.iter().zip(&looks).map(|(run, look)| run.candidate(&look.view, &look.plan)).collect();
-    let admitted = admit(&engine, &candidates).await?;
-    *host = admitted.host;
-    if let Some(report) = reports.first_mut() {
-        admitted.warnings.into_iter().for_each(|warning| report.warn(warning));
-    }
+    let refused = |Refused { at, error }| Stopped { at, refused: true, failed: error.into() };
+    admit(&engine, &candidates, admitted).await.map_err(refused)?;
     for (at, ((run, look), report)) in runs.iter().zip(&looks).zip(reports.iter_mut()).enumerate() {
-        let carried_out = run.carry_out(look, &images, &candidates, report).await;
+        let carried_out = run.carry_out(look, &candidates, report, admitted).await;
         report.finished = true;
-        carried_out.map_err(|failed| Stopped { at: Some(at), failed })?;
+        carried_out.map_err(|failed| Stopped { at: Some(at), refused: false, failed })?;
     }
     Ok(())
 }
@@ -105,13 +115,14 @@ struct Look {
 struct Run<'a> {
     engine: &'a Engine,
     settings: &'a Settings,
+    supply: &'a Supply<'a>,
     request: &'a Request,
 }
 
 impl Run<'_> {
-    async fn look(&self, images: &Images) -> Result<Look> {
+    async fn look(&self) -> Result<Look> {
         let marked = self.subject().is_marked();
-        let mut view = View::new(self.engine, self.request, images, marked).await?;
+        let mut view = self.view(marked).await?;
         let interrupted = view.scene.is_interrupted();
         if interrupted {
             // The world as it will be when the way back has been gone.
@@ -137,41 +148,45 @@ impl Run<'_> {
         Candidate { request: self.request, view, plan }
     }
 
+    async fn view(&self, closely: bool) -> Result<View> {
+        View::new(self.engine, self.request, self.supply.local(self.request), closely).await
+    }
+
     /// From a first look to the wanted scanner.
     async fn carry_out(
         &self,
         look: &Look,
-        images: &Images,
         task: &[Candidate<'_>],
         report: &mut Report,
+        admitted: &mut Admitted,
     ) -> Result<(), Failed> {
-        let pulls = supply::pulls_always(self.request) && !self.settings.check_mode;
-        if look.plan.is_empty() && !look.unfinished && !pulls {
-            return Ok(self.look_for_flapping(look.view.situation.observed.as_ref()).await?);
-        }
-        if self.settings.check_mode {
+        let planned = !look.plan.is_empty() || look.unfinished;
+        if self.settings.check_mode && planned {
             self.subject().may_lock()?;
-            report.actions.extend(look.plan.steps.iter().map(Step::word));
+            report.actions.extend(self.supply.predict(self.request, &look.plan.steps));
             return Ok(());
         }
         // Before the lock is taken: it may take long and disturbs nobody.
-        let fetched = supply::fetch(self.engine, self.request, &look.view).await?;
+        let fetched = if self.settings.check_mode { None } else { self.supply.fetch(self.request).await? };
         report.actions.extend(fetched);
-        if fetched.is_some() {
-            let images = view::images(self.engine, std::slice::from_ref(self.request)).await?;
-            self.under_lock(&images, task, report).await
-        } else {
-            self.under_lock(images, task, report).await
+        if !planned && self.supply.local(self.request) == look.view.image {
+            return Ok(self.look_for_flapping(look.view.situation.observed.as_ref()).await?);
         }
+        self.under_lock(task, report, admitted).await
     }
 
     /// Everything that changes something, with nobody else at work on this scanner.
-    async fn under_lock(&self, images: &Images, task: &[Candidate<'_>], report: &mut Report) -> Result<(), Failed> {
+    async fn under_lock(
+        &self,
+        task: &[Candidate<'_>],
+        report: &mut Report,
+        admitted: &mut Admitted,
+    ) -> Result<(), Failed> {
         let wish = &self.request.wish;
         let grace = wish.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(10);
         let patience = self.settings.timeout + wish.settle + Duration::from_secs(grace);
         let lock = self.subject().lock(patience).await?;
-        let outcome = self.change(images, task, patience, report).await;
+        let outcome = self.change(task, patience, report, admitted).await;
         match &outcome {
             Err(failed) if failed.unfinished => lock.leave_mark(),
             _ => drop(lock),
@@ -181,14 +196,14 @@ impl Run<'_> {
 
     async fn change(
         &self,
-        images: &Images,
         task: &[Candidate<'_>],
         patience: Duration,
         report: &mut Report,
+        admitted: &mut Admitted,
     ) -> Result<(), Failed> {
-        let mut view = View::new(self.engine, self.request, images, true).await?;
+        let mut view = self.view(true).await?;
         if view.scene.is_interrupted() {
-            view = self.recover(view, images, report).await?;
+            view = self.recover(view, report).await?;
         }
         let plan = self.plan(&view).await?;
         report.planned(&plan, view.situation.observed.as_ref());
@@ -198,9 +213,10 @@ impl Run<'_> {
             // The others of the task count as they will be: one that grows may come before the one that makes room.
             let now = self.candidate(&view, &plan);
             let task = task.iter().map(|it| if std::ptr::eq(it.request, self.request) { now } else { *it });
-            admit(self.engine, &task.collect::<Vec<_>>()).await?;
+            admit(self.engine, &task.collect::<Vec<_>>(), admitted).await.map_err(|refused| refused.error)?;
             let mut walk = Walk::new(self.engine, self.request, view.situation.observed.as_ref(), &mut report.actions);
-            walk.admission = Some(admission);
+            // A start changes nothing in what the next run sees, and may take long.
+            walk.admission = Some(admission).filter(|_| plan.creates() || plan.asks() == Asks::Growth);
             walk.along(&plan).await?;
         }
         let found = self.engine.container(self.request.name.as_str()).await.map_err(|failure| self.failed(failure))?;
@@ -216,15 +232,13 @@ impl Run<'_> {
     async fn plan(&self, view: &View) -> Result<Plan> {
         let mut situation = view.situation.clone();
         if let Some(desired) = wanted(self.request) {
-            let predict = self.settings.check_mode;
-            situation.image =
-                Some(supply::known(self.engine, self.request, desired, view.image.as_ref(), predict).await?);
+            situation.image = Some(self.supply.known(self.request, desired).await?);
         }
         Plan::make(self.request, &situation)
     }
 
     /// Finishes an interrupted replacement that is just what is wanted, or puts the old scanner back.
-    async fn recover(&self, view: View, images: &Images, report: &mut Report) -> Result<View, Failed> {
+    async fn recover(&self, view: View, report: &mut Report) -> Result<View, Failed> {
         let wish = &self.request.wish;
         if let Some((current, outgoing)) = view.scene.unconfirmed()
             && self.may_start()
@@ -240,7 +254,7 @@ impl Run<'_> {
             if finished.is_ok() {
                 replace::dismiss(self.engine, outgoing).await?;
                 report.actions.push("recover");
-                return Ok(View::new(self.engine, self.request, images, true).await?);
+                return Ok(self.view(true).await?);
             }
         }
         let back = replace::put_back(self.engine, &self.request.name, wish.stop_timeout, self.may_start()).await;
@@ -251,7 +265,7 @@ impl Run<'_> {
             unfinished: true,
         })?;
         report.actions.push("recover");
-        Ok(View::new(self.engine, self.request, images, true).await?)
+        Ok(self.view(true).await?)
     }
 
     /// A scanner that is just being restarted by its policy, or was a moment ago, is not taken for a running one.

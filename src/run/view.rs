@@ -1,6 +1,5 @@
 //! One look at the engine and the host, as far as one scanner is concerned.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::apply::replace;
@@ -20,9 +19,6 @@ use crate::scanner::recovery::Scene;
 /// `SELinux`'s control files; without them no engine on this host labels mounts.
 const SELINUX: &str = "/sys/fs/selinux/enforce";
 
-/// The images that the task names, by that name; `None` where the engine has no such image.
-pub type Images = BTreeMap<String, Option<LocalImage>>;
-
 /// The world as one look showed it.
 #[derive(Debug)]
 pub struct View {
@@ -40,31 +36,15 @@ pub fn wanted(request: &Request) -> Option<&Desired> {
     request.desired.as_ref().filter(|_| request.wish.state != State::Absent)
 }
 
-/// Looks each image up that `requests` name, once.
-///
-/// # Errors
-/// When the engine does not answer properly.
-pub async fn images(engine: &Engine, requests: &[Request]) -> Result<Images> {
-    let mut images = Images::new();
-    for image in requests.iter().filter_map(wanted).map(|desired| &desired.image) {
-        if !images.contains_key(image.as_str()) {
-            let found = engine.image(image.as_str()).await.map_err(|failure| failure.into_error(engine.host()))?;
-            images.insert(image.as_str().to_owned(), found);
-        }
-    }
-    Ok(images)
-}
-
 impl View {
-    /// Looks; `closely`: also for what a replacement may have left.
+    /// Looks; `image` is the wanted one, if the engine has it; `closely`: also for what a replacement may have left.
     ///
     /// # Errors
     /// When the engine or the host does not answer properly.
-    pub async fn new(engine: &Engine, request: &Request, images: &Images, closely: bool) -> Result<Self> {
+    pub async fn new(engine: &Engine, request: &Request, image: Option<LocalImage>, closely: bool) -> Result<Self> {
         let failed = |failure: crate::engine::Failure| failure.into_error(engine.host());
         let desired = wanted(request);
         let container = engine.container(request.name.as_str()).await.map_err(failed)?;
-        let image = desired.and_then(|desired| images.get(desired.image.as_str()).cloned().flatten());
         let observed = match (&container, desired) {
             (Some(container), Some(_)) => Some(engine.observe(container, image.as_ref()).await.map_err(failed)?),
             (Some(container), None) => Some(container.observe(None)),
@@ -93,12 +73,6 @@ impl View {
             ca_dir: look(desired.and_then(|desired| desired.ca_dir.as_ref()))?,
         };
         Ok(Self { scene, image, situation })
-    }
-
-    /// The ids of the containers that are this scanner.
-    pub fn own_ids(&self) -> impl Iterator<Item = &str> {
-        let scene = [&self.scene.current, &self.scene.incoming, &self.scene.outgoing];
-        scene.into_iter().flatten().chain(&self.situation.observed).map(|container| container.id.as_str())
     }
 }
 

@@ -6,6 +6,7 @@
 use serde::Serialize;
 
 use super::limits::{ActualLimits, Cpus, MemorySwap};
+use super::observed::Observed;
 
 /// How many of the largest holders a message names.
 const NAMED: usize = 3;
@@ -44,6 +45,42 @@ impl Share {
         };
         Self { name: name.to_owned(), memory: limits.memory, swap, cpus: limits.cpus }
     }
+
+    /// Parted into what is more than it has `now`, and the rest.
+    #[must_use]
+    pub fn growth(self, now: &Self) -> (Self, Self) {
+        let (memory, swap, cpus) = (self.memory > now.memory, self.swap > now.swap, self.cpus > now.cpus);
+        let part = |share: Self, grows: bool| Self {
+            memory: share.memory.filter(|_| memory == grows),
+            swap: share.swap.filter(|_| swap == grows),
+            cpus: share.cpus.filter(|_| cpus == grows),
+            ..share
+        };
+        (part(self.clone(), true), part(self, false))
+    }
+
+    /// The larger of both in everything.
+    fn max(self, other: Self) -> Self {
+        // The shorter name is the one without a replacement's suffix.
+        let name = if self.name.len() <= other.name.len() { self.name } else { other.name };
+        Self {
+            name,
+            memory: self.memory.max(other.memory),
+            swap: self.swap.max(other.swap),
+            cpus: self.cpus.max(other.cpus),
+        }
+    }
+}
+
+/// What `scanners` take. One that is just being replaced and the one that replaces it never run at the same time, and take
+/// what the larger of them does.
+#[must_use]
+pub fn shares<'a>(scanners: impl Iterator<Item = &'a Observed> + Clone) -> Vec<Share> {
+    let successor = |of: &Observed| scanners.clone().find(|it| it.replaces.as_ref().is_some_and(|old| old.id == of.id));
+    let of = |scanner: &Observed| Share::new(&scanner.name, &scanner.limits);
+    let replaced = |by: &Observed| by.replaces.as_ref().is_some_and(|old| scanners.clone().any(|it| it.id == old.id));
+    let counted = scanners.clone().filter(|scanner| !replaced(scanner));
+    counted.map(|scanner| successor(scanner).map_or_else(|| of(scanner), |new| of(scanner).max(of(new)))).collect()
 }
 
 /// One resource of the host; bytes or CPUs.
@@ -147,6 +184,9 @@ fn mebibytes(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::example::by_hand;
+    use super::super::observed::Replaces;
+    use super::super::restart_policy::RestartPolicy;
     use super::*;
 
     const HOST: Capacity = Capacity { memory: 4 << 30, swap: Some(1 << 30), cpus: 2 };
@@ -188,6 +228,39 @@ mod tests {
             let host = Capacity { swap, ..HOST };
             assert_eq!(excess(&host, &[share("a", 1, 1)], &[], true), [""; 0]);
         }
+    }
+
+    #[test]
+    fn only_what_grows_is_asked_for() {
+        let (more, rest) = share("a", 2, 500_000_000).growth(&share("a", 1, 500_000_000));
+        assert_eq!((more.memory, more.swap, more.cpus), (Some(2 << 30), Some(2 << 30), None));
+        assert_eq!((rest.memory, rest.swap, rest.cpus), (None, None, Some(Cpus::from_nano(500_000_000))));
+        // What had no limit had no allocation.
+        assert_eq!(share("a", 1, 1).growth(&unlimited("a")).0, share("a", 1, 1));
+    }
+
+    #[test]
+    fn a_scanner_that_is_just_being_replaced_counts_once() {
+        let observed = |name: &str, gib: u64, replaces: Option<&str>| {
+            let mut observed = by_hand();
+            (observed.id, observed.name) = (format!("id of {name}"), name.to_owned());
+            observed.limits.memory = Some(gib << 30);
+            observed.replaces = replaces.map(|name| Replaces {
+                id: format!("id of {name}"),
+                was_up: true,
+                restart_policy: RestartPolicy::No,
+            });
+            observed
+        };
+        let all = [
+            observed("a.new", 1, Some("a")),
+            observed("b", 1, None),
+            observed("a", 2, None),
+            observed("c", 3, Some("gone")),
+        ];
+        let shares = shares(all.iter());
+        let shares: Vec<_> = shares.iter().map(|share| (&*share.name, share.memory.unwrap() >> 30)).collect();
+        assert_eq!(shares, [("b", 1), ("a", 2), ("c", 3)]);
     }
 
     #[test]

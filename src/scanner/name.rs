@@ -49,6 +49,12 @@ impl Name {
         format!("{}{INCOMING}", self.0)
     }
 
+    /// Whether a container called `name` is this scanner, or what a replacement has of it.
+    #[must_use]
+    pub fn owns(&self, name: &str) -> bool {
+        name.strip_prefix(self.as_str()).is_some_and(|rest| ["", INCOMING, OUTGOING].contains(&rest))
+    }
+
     /// The name that the old scanner has until its replacement is known to work.
     #[must_use]
     pub fn outgoing(&self) -> String {

@@ -80,11 +80,13 @@ pub enum Step {
 }
 
 impl Step {
+    const CREATE_DIRECTORY: &'static str = "create_directory";
+
     /// The stable word of the result's `actions`.
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match self {
-            Self::CreateDirectory(..) => "create_directory",
+            Self::CreateDirectory(..) => Self::CREATE_DIRECTORY,
             Self::SetMode(..) | Self::Update(_) => "update",
             Self::PullImage => "pull_image",
             Self::LoadImage => "load_image",
@@ -117,6 +119,17 @@ pub struct Update {
     pub restart_policy: Option<RestartPolicy>,
     /// Whether one of the limits goes up, or is newly set and so begins to count.
     pub grows: bool,
+}
+
+/// How much of a scanner's limits the host must be able to give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Asks {
+    /// None: it has what it will have.
+    Nothing,
+    /// What it takes more of than it did.
+    Growth,
+    /// All: it is made or started.
+    All,
 }
 
 /// One line of the result's `differences`.
@@ -170,6 +183,22 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Leaves out the directories in `made`, which other plans make before this one, and adds its own.
+    pub fn leave_out_made(&mut self, made: &mut BTreeSet<Directory>) {
+        let mut there = BTreeSet::new();
+        self.steps.retain(|step| match step {
+            Step::CreateDirectory(path, _) if made.contains(path) => {
+                there.insert(path.as_str().to_owned());
+                false
+            }
+            Step::CreateDirectory(path, _) => made.insert(path.clone()),
+            _ => true,
+        });
+        let is_there = |value: &Value| value.as_str().is_some_and(|path| there.contains(path));
+        let way = Step::CREATE_DIRECTORY;
+        self.differences.retain(|difference| difference.way != way || !is_there(&difference.after));
+    }
+
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -191,25 +220,15 @@ impl Plan {
         self.steps.iter().any(|step| matches!(step, Step::Create | Step::Replace { .. }))
     }
 
-    /// Whether the scanner takes more of the host than it did: it is made, started, or grows.
+    /// What of the host the scanner asks for. A restart asks for nothing: it has what it had.
     #[must_use]
-    pub fn claims_resources(&self) -> bool {
-        let claims = |step: &Step| {
-            step.starts()
-                || matches!(step, Step::Create | Step::Replace { .. } | Step::Update(Update { grows: true, .. }))
+    pub fn asks(&self) -> Asks {
+        let asks = |step: &Step| match step {
+            Step::Create | Step::Replace { .. } | Step::Start => Asks::All,
+            Step::Update(Update { grows: true, .. }) => Asks::Growth,
+            _ => Asks::Nothing,
         };
-        self.steps.iter().any(claims)
-    }
-
-    /// Leaves the directories out that an earlier plan of the same task makes, and adds its own to `made`.
-    pub fn skip_directories(&mut self, made: &mut BTreeSet<String>) {
-        let before = made.clone();
-        self.steps.retain(|step| match step {
-            Step::CreateDirectory(path, _) => made.insert(path.as_str().to_owned()),
-            _ => true,
-        });
-        let word = "create_directory";
-        self.differences.retain(|it| it.way != word || !it.after.as_str().is_some_and(|path| before.contains(path)));
+        self.steps.iter().map(asks).max().unwrap_or(Asks::Nothing)
     }
 
     /// Whether a start is among the steps.

@@ -21,9 +21,17 @@ mod engine;
 #[cfg(test)]
 mod images;
 #[cfg(test)]
+mod info;
+#[cfg(test)]
+mod overcommit;
+#[cfg(test)]
+mod percentages;
+#[cfg(test)]
 mod protocol;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod scanners;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

@@ -439,7 +439,7 @@ fn refusals_say_what_and_how_to_go_on() {
 fn what_a_plan_needs_looked_at() {
     let asks = |options: &Value, observed: Option<Observed>| {
         let plan = Plan::make(&request(options).unwrap(), &situation(observed)).unwrap();
-        [plan.claims_identity(), plan.creates(), plan.claims_resources(), plan.starts()]
+        [plan.claims_identity(), plan.creates(), plan.asks() != Asks::Nothing, plan.starts()]
     };
     let exited = || Some(by_hand().with_status(Status::Exited));
     let purge = json!({"state": "absent", "purge": true});
@@ -451,7 +451,7 @@ fn what_a_plan_needs_looked_at() {
     assert_eq!(asks(&json!({"memory": "1g"}), Some(by_hand().limited(2 << 30, 4 << 30, 0))), [false; 4]);
     assert_eq!(asks(&json!({"cpus": 1}), Some(by_hand())), [false, false, true, false]);
     assert_eq!(asks(&json!({"env": {"A": "1"}}), Some(by_hand())), [true; 4]);
-    assert_eq!(asks(&json!({"restart": true}), Some(by_hand())), [true, false, true, true]);
+    assert_eq!(asks(&json!({"restart": true}), Some(by_hand())), [true, false, false, true]);
     assert_eq!(asks(&purge, Some(by_hand())), [true, false, false, false]);
     assert_eq!(asks(&json!({"state": "absent"}), Some(by_hand())), [false; 4]);
 }
@@ -462,7 +462,7 @@ fn scanners_of_one_task_make_their_shared_directory_once() {
     let words = ["code-4711", "code-4712"].map(|code| {
         let request = request(&json!({"personalization_code": code})).unwrap();
         let mut plan = Plan::make(&request, &bare(None)).unwrap();
-        plan.skip_directories(&mut made);
+        plan.leave_out_made(&mut made);
         (plan.steps.iter().map(Step::word).collect::<Vec<_>>(), plan.differences.len())
     });
     assert_eq!(words[0], (vec!["create_directory", "create_directory", "create", "start"], 3));

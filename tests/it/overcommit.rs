@@ -1,0 +1,160 @@
+//! What all scanners of a host may take together.
+
+use std::thread;
+
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use crate::support::{Engine, Module, Proxy, Scanner};
+
+const GIB: u64 = 1 << 30;
+
+#[rstest]
+#[case::memory("memory", "--memory")]
+#[case::cpus("cpus", "--cpus")]
+fn the_fourth_thirty_percent_is_refused_whoever_made_the_others(#[case] resource: &str, #[case] flag: &str) {
+    let engine = Engine::private(&[]);
+    let [by_module, never_started, by_hand, fourth] = [(); 4].map(|()| Scanner::new(&engine));
+    let wanted = |scanner: &Scanner| strict(scanner).arg(resource, "30%");
+    let host = wanted(&by_module).run().changed()["host"].clone();
+    let share = number(&host, resource, "allocated");
+    assert!(share > 0.0 && share <= number(&host, resource, "total") * 0.3, "{host}");
+    wanted(&never_started).arg("state", "present").run().changed();
+    by_hand.by_hand(&[flag, &share.to_string()]);
+    engine.docker(&["stop", &by_hand.name]);
+
+    for run in [wanted(&fourth).check(), wanted(&fourth)] {
+        let reply = run.run();
+        let host = &reply["host"];
+        let (total, allocated) = (number(host, resource, "total"), number(host, resource, "allocated"));
+        assert!((allocated - share * 3.0).abs() < 1e-9, "{host}");
+        assert!((total - allocated - number(host, resource, "available")).abs() < 1e-9, "{host}");
+        let message = reply.refused("overcommit");
+        for part in [resource, " asked ", ", allocated ", ", total ", "overcommit=warn"] {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+        for holder in [&by_module, &never_started, &by_hand] {
+            assert!(message.contains(&format!("`{}`", holder.name)), "{message}");
+        }
+    }
+    assert!(!fourth.store().exists() && !fourth.shared_dir().exists());
+    assert!(!engine.docker(&["ps", "--all", "--format", "{{.Names}}"]).contains(&fourth.name));
+
+    let reply = wanted(&fourth).arg("overcommit", "warn").run().changed();
+    assert!(reply.warnings().contains(&format!("{resource} asked")), "{reply:#?}");
+    wanted(&fourth).arg("state", "absent").run().changed();
+    let reply = wanted(&fourth).arg("overcommit", "allow").run().changed();
+    assert_eq!(reply["warnings"], Value::Null);
+    assert_eq!(reply["host"][resource]["available"].as_f64(), Some(0.0));
+}
+
+#[test]
+fn of_four_at_the_same_time_who_want_thirty_percent_each_one_is_refused() {
+    let engine = Engine::private(&[]);
+    let scanners = [(); 4].map(|()| Scanner::new(&engine));
+    let replies = thread::scope(|scope| {
+        let runs = scanners.each_ref().map(|scanner| scope.spawn(|| strict(scanner).arg("memory", "30%").run()));
+        runs.map(|run| run.join().unwrap())
+    });
+    let refused: Vec<_> = replies.iter().filter(|reply| reply["failed"] == true).collect();
+    assert_eq!(refused.len(), 1, "{replies:#?}");
+    assert_eq!(refused[0]["error"], "overcommit");
+    assert_eq!(engine.docker(&["ps", "--all", "--quiet"]).lines().count(), 3);
+}
+
+#[test]
+fn on_an_overcommitted_host_only_what_asks_for_more_is_judged() {
+    let engine = Engine::private(&[]);
+    let (scanner, other) = (Scanner::new(&engine), Scanner::new(&engine));
+    let memory = engine.docker(&["info", "--format", "{{.MemTotal}}"]);
+    scanner.by_hand(&["--memory", "1000M", "--cpus", "1"]);
+    other.by_hand(&["--memory", &memory]);
+    let with = |memory: &str, cpus: f64| strict(&scanner).arg("memory", memory).arg("cpus", cpus);
+
+    let proxy = Proxy::new(&engine);
+    let reply = with("1000M", 1.0).arg("docker_host", proxy.host()).run().unchanged();
+    assert_eq!((proxy.requests().len(), &reply["host"]), (3, &Value::Null), "{:?}", proxy.requests());
+
+    let message = with("1001M", 1.0).run().refused("overcommit");
+    assert!(message.contains("memory asked 1001 MiB") && message.contains(&format!("`{}`", other.name)), "{message}");
+    assert_eq!(with("900M", 1.0).run().changed().actions(), ["update"]);
+    // One goes up, which there is enough of; the other, which there is not, goes down.
+    assert_eq!(with("800M", 1.5).run().changed().actions(), ["update"]);
+    assert_eq!(with("800M", 1.5).arg("restart", true).run().changed().actions(), ["restart"]);
+
+    let run_state =
+        |state: &str| Module::new(&engine).arg("overcommit", "deny").arg("name", &*scanner.name).arg("state", state);
+    run_state("stopped").run().changed();
+    run_state("started").run().refused("overcommit");
+    run_state("started").arg("overcommit", "warn").arg("settle", 0).run().changed();
+}
+
+#[test]
+fn swap_is_judged_where_the_task_gives_it_and_the_host_has_some() {
+    let engine = Engine::private(&[]);
+    let scanners = [(); 3].map(|()| Scanner::new(&engine));
+    let [first, second, third] =
+        scanners.each_ref().map(|scanner| move || strict(scanner).arg("memory", "1g").swap(GIB));
+    let reply = first().arg("memory_swap", "1800M").run().changed();
+    assert_eq!(reply["host"]["swap"], json!({"total": GIB, "allocated": 776 << 20, "available": 248 << 20}));
+    assert_eq!(reply["scanner"]["swap"], 776 << 20);
+
+    let message = second().arg("memory_swap", "1400M").run().refused("overcommit");
+    assert!(
+        message.contains("swap asked 376 MiB, allocated 776 MiB") && message.contains("total 1024 MiB"),
+        "{message}"
+    );
+    assert!(!message.contains("memory asked"), "{message}");
+    second().arg("memory_swap", "1272M").run().changed();
+
+    // The engine gives it as much swap as memory, which the task did not ask for.
+    assert_eq!(third().run().changed()["host"]["swap"]["available"], 0);
+}
+
+#[test]
+fn swap_that_the_host_does_not_have_is_a_warning() {
+    let engine = Engine::private(&[]);
+    let scanner = Scanner::new(&engine);
+    let reply =
+        strict(&scanner).args(json!({"memory": "1024M", "memory_swap": "2048M", "cpus": 1})).swap(0).run().changed();
+    assert_eq!(reply.warnings(), "memory_swap has no effect: the Docker host has no swap");
+    assert_eq!(reply["host"]["swap"]["total"], 0);
+}
+
+#[test]
+fn the_engines_own_figures_count_even_where_the_host_has_others() {
+    let engine = Engine::private(&[]);
+    let small = Proxy::posing(&engine, json!({"MemTotal": GIB, "NCPU": 1, "SwapLimit": false}));
+    let scanner = Scanner::new(&engine);
+    let on_small = || strict(&scanner).arg("docker_host", small.host()).swap(GIB);
+    let message = on_small().arg("memory", "1025M").run().refused("overcommit");
+    assert!(message.contains("total 1024 MiB"), "{message}");
+    on_small().arg("cpus", 1.5).arg("overcommit", "allow").run().refused("invalid_arguments");
+
+    let reply = on_small().args(json!({"memory": "50%", "memory_swap": "1500M", "cpus": "50%"})).run().changed();
+    assert_eq!(reply.warnings(), "memory_swap has no effect: the engine cannot limit swap on this host");
+    assert_eq!(reply["host"]["swap"], Value::Null);
+    let config = scanner.inspect()["HostConfig"].clone();
+    assert_eq!((&config["Memory"], &config["NanoCpus"]), (&json!(512 << 20), &json!(500_000_000)));
+}
+
+#[test]
+fn a_rootless_engine_is_warned_about() {
+    let engine = Engine::shared();
+    let rootless = Proxy::posing(engine, json!({"SecurityOptions": ["name=seccomp,profile=default", "name=rootless"]}));
+    let scanner = Scanner::new(engine);
+    let module = || scanner.module().arg("docker_host", rootless.host()).arg("settle", 0);
+    let reply = module().check().run().changed();
+    assert!(reply.warnings().contains("the engine runs rootless"), "{reply:#?}");
+    assert_eq!(module().run().changed()["warnings"].as_array().unwrap().len(), 1);
+    assert_eq!(module().run().unchanged()["warnings"], Value::Null);
+}
+
+/// Judged, and quick.
+fn strict(scanner: &Scanner) -> Module {
+    scanner.module().arg("overcommit", "deny").arg("settle", 0)
+}
+
+fn number(host: &Value, resource: &str, what: &str) -> f64 {
+    host[resource][what].as_f64().unwrap()
+}
