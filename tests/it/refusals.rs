@@ -4,12 +4,13 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{Engine, Module, Scanner, foretold, untouched};
+use crate::support::{Engine, Module, Proxy, Scanner, foretold, untouched};
 
 #[rstest]
 fn a_container_that_is_no_scanner(#[values("started", "present", "stopped", "absent")] state: &str) {
@@ -343,15 +344,21 @@ fn a_user_who_may_not_talk_to_the_engine() {
     }
 }
 
-#[rstest]
-fn a_user_who_may_talk_to_the_engine_but_owns_nothing(#[values(true, false)] check: bool) {
-    let engine = Engine::private(&[]);
-    fs::set_permissions(engine.socket(), fs::Permissions::from_mode(0o666)).unwrap();
-    let scanner = Scanner::new(&engine);
-    let module = if check { scanner.module().check() } else { scanner.module() };
-    let message = untouched(&scanner, || module.by_nobody().run()).refused("permission_denied");
-    assert!(message.contains("become: true"), "{message}");
-    assert_eq!(scanner.containers(), [""; 0]);
+#[test]
+fn a_user_who_may_talk_to_the_engine_but_owns_nothing() {
+    let scanner = Scanner::new(Engine::shared());
+    let proxy = Proxy::new(scanner.engine);
+    let host = proxy.host();
+    let socket = Path::new(host.strip_prefix("unix://").unwrap());
+    for (path, mode) in [(socket, 0o666), (socket.parent().unwrap(), 0o755)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    for check in [true, false] {
+        let module = scanner.module().arg("docker_host", host.as_str()).arg("_ansible_check_mode", check);
+        let message = untouched(&scanner, || module.by_nobody().run()).refused("permission_denied");
+        assert!(message.contains("become: true"), "{message}");
+    }
+    assert_eq!(proxy.writes(), []);
 }
 
 /// Refused, in check mode and for real, and nothing is touched; the message.
@@ -360,7 +367,7 @@ fn refused(scanner: &Scanner, error: &str, task: impl Fn() -> Module) -> String 
     untouched(scanner, || foretold(scanner, task)).refused(error)
 }
 
-fn unreachable(path: &std::path::Path, named: &str) {
+fn unreachable(path: &Path, named: &str) {
     let scanner = Scanner::new(Engine::shared());
     let host = format!("unix://{}", path.display());
     for module in [scanner.module(), scanner.module().check(), scanner.run_state().arg("state", "absent")] {
