@@ -69,6 +69,13 @@ impl Ansible {
         ansible
     }
 
+    /// `ansible-doc --type module`
+    pub fn doc(engine: &Engine) -> Self {
+        let mut ansible = Self::new(engine, "ansible-doc");
+        ansible.command.args(["--type", "module"]);
+        ansible
+    }
+
     fn new(engine: &Engine, command: &str) -> Self {
         let program = Path::new(BIN).join(command);
         assert!(program.exists(), "there is no ansible in .venv: run `tests/setup/install-requirements ansible` first");
@@ -152,6 +159,11 @@ impl Run {
         run
     }
 
+    /// All tasks that came to an end, by their names.
+    pub fn tasks(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.tasks.iter().map(|(name, result)| (name.as_str(), result))
+    }
+
     /// What Ansible has as the result of a task, the last one of that name, and with it its `outcome`: ok, failed, ignored,
     /// skipped, unreachable.
     #[track_caller]
@@ -160,7 +172,7 @@ impl Run {
     }
 }
 
-/// A folder with the module that cargo built, made once.
+/// A folder with the module that cargo built and its documentation, made once.
 fn library(engine: &Engine) -> PathBuf {
     static LIBRARY: OnceLock<TempDir> = OnceLock::new();
     let library = LIBRARY.get_or_init(|| {
@@ -168,6 +180,9 @@ fn library(engine: &Engine) -> PathBuf {
         let library = engine.temp_dir();
         for name in ["qcss_scanner", "qcss_scanner_info"] {
             fs::copy(env!("CARGO_BIN_EXE_qcss_scanner"), library.path().join(name)).unwrap();
+            let documentation = format!("{name}.yml");
+            let tracked = Path::new(env!("CARGO_MANIFEST_DIR")).join("library").join(&documentation);
+            fs::copy(tracked, library.path().join(documentation)).unwrap();
         }
         library
     });
