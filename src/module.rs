@@ -13,6 +13,7 @@ use crate::protocol::arguments::Arguments;
 use crate::protocol::invocation::Invocation;
 use crate::protocol::options::{INFO_OPTIONS, OPTIONS, TOGETHER};
 use crate::protocol::reply::Reply;
+use crate::protocol::syslog;
 use crate::protocol::validate::{Valid, masked, validate};
 use crate::report::{self, Mode, Report};
 use crate::run::{self, Admitted, Settings, info};
@@ -34,7 +35,10 @@ const LONGEST_TIMEOUT: i64 = 86_400;
 pub fn answer(path: &Path) -> Reply {
     // The panic's own message would end up in the result, and it may hold anything.
     std::panic::set_hook(Box::new(|_| {}));
-    catch_unwind(AssertUnwindSafe(|| Invocation::read(path).map(|invocation| call(&invocation)))).map_or_else(
+    catch_unwind(AssertUnwindSafe(|| {
+        Invocation::read(path).map(|invocation| call(&invocation, Path::new(syslog::SOCKET)))
+    }))
+    .map_or_else(
         |_| {
             let message =
                 "the module has a defect and gave up; run it again with -vvv and report what the task looks like";
@@ -44,12 +48,13 @@ pub fn answer(path: &Path) -> Reply {
     )
 }
 
-fn call(invocation: &Invocation) -> Reply {
+fn call(invocation: &Invocation, log: &Path) -> Reply {
     let module = if invocation.module.is_empty() { MODULE } else { &invocation.module };
     let (table, together) = if module == INFO { (INFO_OPTIONS, NONE_TOGETHER) } else { (OPTIONS, TOGETHER) };
     match validate(module, table, together, &invocation.options) {
         Ok(valid) => {
             let shown = masked(table, &valid.values);
+            invocation.log.tell(log, table, &shown);
             let answered = if module == INFO { tell(&valid) } else { manage(invocation, valid) };
             with_invocation(answered.unwrap_or_else(|error| Reply::failure(&error)), &shown)
         }
@@ -135,4 +140,31 @@ fn block_on<T>(work: impl Future<Output = T>) -> Result<T> {
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::syslog::Log;
+    use std::os::unix::net::UnixDatagram;
+
+    #[test]
+    fn the_log_is_told_of_what_is_valid_and_of_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("log");
+        let listener = UnixDatagram::bind(&socket).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let told = |options: Value| {
+            let log = Log { module: MODULE.to_owned(), ..Log::default() };
+            let Value::Object(options) = options else { panic!("not an object: {options}") };
+            // No engine is asked: its address is refused.
+            let reply = call(&Invocation { log, options, ..Invocation::default() }, &socket);
+            assert_eq!(reply.exit_code(), 1);
+            let mut buffer = [0; 8192];
+            listener.recv(&mut buffer).map(|length| String::from_utf8_lossy(&buffer[..length]).into_owned())
+        };
+        let line = told(json!({"name": "scanner-1", "docker_host": "tcp://127.0.0.1:2375"})).unwrap();
+        assert!(line.starts_with("<14>ansible-qcss_scanner: Invoked with name=scanner-1 "), "{line}");
+        told(json!({"name": "scanner-1", "nope": 1})).unwrap_err();
+    }
 }

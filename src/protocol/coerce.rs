@@ -184,6 +184,12 @@ fn expand_variables(path: &str) -> String {
     expanded
 }
 
+/// `value` as Python's str prints it, near enough for a log.
+#[must_use]
+pub fn python_text(value: &Value) -> String {
+    value.as_str().map_or_else(|| python_repr(value), str::to_owned)
+}
+
 /// `value` as Python's repr prints it, near enough for a message.
 fn python_repr(value: &Value) -> String {
     match value {

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::json;
+use super::syslog::Log;
 use crate::error::{Error, Result};
 
 /// One call by Ansible.
@@ -16,6 +17,8 @@ pub struct Invocation {
     pub check_mode: bool,
     /// Report `diff`.
     pub diff: bool,
+    /// What goes into the target's log.
+    pub log: Log,
     /// The task's own options, as they came.
     pub options: Map<String, Value>,
 }
@@ -45,7 +48,17 @@ impl Invocation {
                 }
                 Some("check_mode") => invocation.check_mode = value == Value::Bool(true),
                 Some("diff") => invocation.diff = value == Value::Bool(true),
-                Some("module_name") => invocation.module = short_name(&value),
+                Some("module_name") => {
+                    let name = text(value);
+                    // `ansible.legacy.qcss_scanner` and `ns.coll.qcss_scanner` are `qcss_scanner`.
+                    invocation.module = name.rsplit('.').next().unwrap_or_default().to_owned();
+                    invocation.log.module = name;
+                }
+                Some("syslog_facility") => invocation.log.facility = text(value),
+                Some("target_log_info") => {
+                    invocation.log.target_log_info = Some(text(value)).filter(|it| !it.is_empty());
+                }
+                Some("no_log") => invocation.log.is_off = value == Value::Bool(true),
                 Some(_) => {}
             }
         }
@@ -53,9 +66,9 @@ impl Invocation {
     }
 }
 
-/// `ansible.legacy.qcss_scanner` and `ns.coll.qcss_scanner` are `qcss_scanner`.
-fn short_name(value: &Value) -> String {
-    value.as_str().and_then(|name| name.rsplit('.').next()).unwrap_or_default().to_owned()
+/// A text; anything else, which Ansible does not send, is as good as none.
+fn text(value: Value) -> String {
+    if let Value::String(text) = value { text } else { String::new() }
 }
 
 #[cfg(test)]
@@ -65,10 +78,14 @@ mod tests {
     #[test]
     fn keys_of_ansible_are_parted_from_the_options() {
         let text = br#"{"name": "x", "_ansible_check_mode": true, "_ansible_new_in_2031": {"a": NaN},
+                        "_ansible_no_log": true, "_ansible_syslog_facility": "LOG_CRON", "_ansible_target_log_info": null,
                         "_ansible_module_name": "ns.coll.qcss_scanner", "_ansible_diff": false, "nul": null}"#;
         let invocation = Invocation::parse(text).unwrap();
         assert_eq!((invocation.check_mode, invocation.diff), (true, false));
         assert_eq!(invocation.module, "qcss_scanner");
+        let log = &invocation.log;
+        assert_eq!((log.module.as_str(), log.facility.as_str()), ("ns.coll.qcss_scanner", "LOG_CRON"));
+        assert_eq!((log.is_off, &log.target_log_info), (true, &None));
         assert_eq!(invocation.options.keys().collect::<Vec<_>>(), ["name", "nul"]);
     }
 

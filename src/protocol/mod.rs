@@ -13,4 +13,5 @@ pub mod json;
 pub mod options;
 pub mod redact;
 pub mod reply;
+pub mod syslog;
 pub mod validate;
