@@ -88,6 +88,7 @@ impl Ansible {
             .envs([
                 ("ANSIBLE_HOME", path("home")),
                 ("ANSIBLE_REMOTE_TMP", path("tmp")),
+                ("ANSIBLE_ASYNC_DIR", path("async")),
                 ("ANSIBLE_LIBRARY", library(engine)),
                 ("ANSIBLE_CALLBACK_PLUGINS", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ansible")),
                 ("ANSIBLE_CONFIG", path("ansible.cfg")),
