@@ -21,6 +21,8 @@ mod drift;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod images;
 #[cfg(test)]
 mod info;

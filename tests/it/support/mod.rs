@@ -2,6 +2,7 @@
 
 mod ansible;
 mod engine;
+mod fake_engine;
 mod module;
 mod proxy;
 mod registry;
@@ -10,6 +11,7 @@ mod tasks;
 
 pub use ansible::Ansible;
 pub use engine::{Engine, stdout};
+pub use fake_engine::{Answer, FakeEngine};
 pub use module::{Module, Reply, execute};
 pub use proxy::Proxy;
 pub use registry::{PASSWORD, Registry, USER};
