@@ -48,7 +48,7 @@ fn text(value: &Value) -> Result<String, String> {
         Value::Bool(false) => Ok("False".to_owned()),
         Value::Number(number) => Ok(number.to_string()),
         Value::Null | Value::Array(_) | Value::Object(_) => {
-            Err(format!("{} is not a string and conversion is not allowed", python_repr(value)))
+            Err(format!("'{}' is not a string and conversion is not allowed", python_repr(value)))
         }
     }
 }
@@ -81,6 +81,8 @@ fn float(value: &Value) -> Result<f64, String> {
     let parsed = match value {
         Value::Bool(truth) => Some(f64::from(u8::from(*truth))),
         Value::Number(number) => number.as_f64(),
+        // Python's float takes underscores between digits only.
+        Value::String(text) if text.trim().split('_').any(|part| part.is_empty()) => None,
         Value::String(text) => text.trim().replace('_', "").parse().ok(),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     };
@@ -100,7 +102,7 @@ fn boolean(value: &Value) -> Result<bool, String> {
         "y" | "yes" | "on" | "1" | "true" | "t" => Ok(true),
         "n" | "no" | "off" | "0" | "false" | "f" => Ok(false),
         _ => Err(format!(
-            "The value '{}' is not a valid boolean.  Valid booleans include: 'y', 'yes', 'on', '1', 'true', 't', 1, \
+            "The value '{}' is not a valid boolean. Valid booleans include: 'y', 'yes', 'on', '1', 'true', 't', 1, \
              'n', 'no', 'off', '0', 'false', 'f', 0",
             text(value).unwrap_or_default()
         )),
@@ -190,9 +192,10 @@ pub fn python_text(value: &Value) -> String {
     value.as_str().map_or_else(|| python_repr(value), str::to_owned)
 }
 
-/// `value` as Python's repr prints it, near enough for a message.
+/// `value` as Python's repr prints it, but for what it escapes: the last pass must find a secret in it as it is.
 fn python_repr(value: &Value) -> String {
     match value {
+        Value::String(text) if text.contains('\'') && !text.contains('"') => format!("\"{text}\""),
         Value::String(text) => format!("'{text}'"),
         Value::Null => "None".to_owned(),
         Value::Array(items) => format!("[{}]", items.iter().map(python_repr).collect::<Vec<_>>().join(", ")),
@@ -246,7 +249,12 @@ mod tests {
     #[case(Kind::Dict, json!("a=b c"), "unable to evaluate string in the \"key=value\" format as dictionary")]
     #[case(Kind::Dict, json!([1]), "<class 'list'> cannot be converted to a dict")]
     #[case(Kind::Dict, json!("{x"), "unable to evaluate string as dictionary")]
-    #[case(Kind::Str, json!(["a"]), "['a'] is not a string and conversion is not allowed")]
+    #[case(Kind::Str, json!(["a"]), "'['a']' is not a string and conversion is not allowed")]
+    #[case(Kind::Path, json!({}), "'{}' is not a string and conversion is not allowed")]
+    #[case(Kind::Int, json!("it's"), "\"\"it's\"\" cannot be converted to an int")]
+    #[case(Kind::Float, json!("1__0"), "<class 'str'> cannot be converted to a float")]
+    #[case(Kind::Bool, json!(2), "The value '2' is not a valid boolean. Valid booleans include: 'y', 'yes', 'on', '1', \
+        'true', 't', 1, 'n', 'no', 'off', '0', 'false', 'f', 0")]
     fn refuses_as_ansible_does(#[case] kind: Kind, #[case] value: Value, #[case] message: &str) {
         assert_eq!(coerce(kind, &value), Err(message.to_owned()));
     }

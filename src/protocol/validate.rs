@@ -311,12 +311,22 @@ mod tests {
         "parameters are required together: personalization_code, qualys_url, image")]
     #[case(json!({"name": "a\u{fffd}"}), "`name` holds text that is not valid Unicode; write it in UTF-8")]
     #[case(json!({"name": ["x"]}), "argument 'name' is of type list and we were unable to convert to str: \
-        ['x'] is not a string and conversion is not allowed")]
+        '['x']' is not a string and conversion is not allowed")]
     // An order of its own: a missing one before a wrong type, a wrong type before a choice, unsupported last.
     #[case(json!({"timeout": "abc"}), "missing required arguments: name")]
     #[case(json!({"name": "x", "state": "bogus", "settle": "abc"}),
         "argument 'settle' is of type str and we were unable to convert to float: \
         <class 'str'> cannot be converted to a float")]
+    #[case(json!({"name": "x", "image": "i", "nope": 1, "state": "started"}),
+        "parameters are required together: personalization_code, qualys_url, image")]
+    #[case(json!({"name": "x", "pull": "often", "image": "i", "state": "bogus"}),
+        "value of pull must be one of: missing, always, never, got: often")]
+    #[case(json!({"name": "x", "purge": "maybe", "restart": "maybe"}),
+        "argument 'restart' is of type str and we were unable to convert to bool: The value 'maybe' is not a valid \
+        boolean. Valid booleans include: 'y', 'yes', 'on', '1', 'true', 't', 1, 'n', 'no', 'off', '0', 'false', 'f', 0")]
+    #[case(json!({"name": "x", "labels": "a"}),
+        "argument 'labels' is of type str and we were unable to convert to dict: dictionary requested, could not parse \
+        JSON or key=value")]
     #[case(json!({"name": "x", "state": "bogus", "nope": 1}),
         "value of state must be one of: started, present, stopped, absent, got: bogus")]
     fn refuses_in_the_words_of_ansible(#[case] options: Value, #[case] message: &str) {
