@@ -211,37 +211,69 @@ fn plausible(option: &'static str) -> BoxedStrategy<Value> {
     }
 }
 
-/// A task with our options, each as it should be or as it should not be.
-fn task() -> impl Strategy<Value = Map<String, Value>> {
-    let option = select(OPTIONS.iter().collect::<Vec<_>>()).prop_flat_map(|option| {
+/// An option with a value as it should be or as it should not be.
+fn option() -> impl Strategy<Value = (String, Value)> {
+    select(OPTIONS.iter().filter(|option| option.name != "scanners").collect::<Vec<_>>()).prop_flat_map(|option| {
         let wild = if option.secret { secret().boxed() } else { value().boxed() };
         (Just(option.name.to_owned()), prop_oneof![2 => plausible(option.name), 1 => wild])
-    });
-    let unknown = ("[a-z]{1,12}", prop_oneof![secret(), value()]);
-    let ansible = ("_ansible_[a-z_]{1,9}", value()).boxed();
-    let flag =
-        (select(vec!["_ansible_check_mode", "_ansible_diff", "_ansible_module_name", "_ansible_no_log"]), value());
+    })
+}
+
+/// Something that the module does not know, which may be a secret under a misspelt name.
+fn unknown() -> impl Strategy<Value = (String, Value)> {
+    ("[a-z]{1,12}", prop_oneof![secret(), value()])
+}
+
+/// A scanner's options; with name, code, URL and image for sure when `whole`.
+fn scanner() -> impl Strategy<Value = Map<String, Value>> {
+    let fields = prop_oneof![20 => option(), 1 => unknown()];
     let whole = select(vec![true, true, true, false]);
-    let fields = prop_oneof![20 => option, 1 => unknown, 2 => ansible, 2 => flag.prop_map(|(key, value)| (key.to_owned(), value))];
     (vec(fields, 0..12), whole, plausible("personalization_code"), any::<bool>()).prop_map(
         |(fields, whole, code, all)| {
-            let mut task = Map::new();
+            let mut scanner = Map::new();
             if whole {
-                task.insert("name".to_owned(), json!("scanner-1"));
-                if all {
-                    task.insert("personalization_code".to_owned(), code);
-                    task.insert("qualys_url".to_owned(), json!("US2"));
-                    task.insert("image".to_owned(), json!("qualys/qcsa"));
-                }
+                scanner.insert("name".to_owned(), json!("scanner-1"));
             }
-            task.extend(fields);
-            let host = task.get("docker_host").and_then(Value::as_str);
-            if host.is_none_or(|host| host.is_empty() || host.contains("docker.sock")) {
-                task.insert("docker_host".to_owned(), json!(NOBODY));
+            if whole && all {
+                scanner.insert("personalization_code".to_owned(), code);
+                scanner.insert("qualys_url".to_owned(), json!("US2"));
+                scanner.insert("image".to_owned(), json!("qualys/qcsa"));
             }
-            task
+            scanner.extend(fields);
+            scanner
         },
     )
+}
+
+fn scanners() -> impl Strategy<Value = Value> {
+    let as_text = scanner().prop_map(|it| Value::from(Value::Object(it).to_string()));
+    let entry = prop_oneof![8 => scanner().prop_map(Value::Object), 1 => as_text, 1 => secret(), 1 => value()];
+    prop_oneof![9 => vec(entry, 0..4).prop_map(Value::from), 1 => secret(), 1 => value()]
+}
+
+/// A task for one scanner or for several, with keys of Ansible's own.
+fn task() -> impl Strategy<Value = Map<String, Value>> {
+    let flag = (select(vec!["_ansible_check_mode", "_ansible_diff", "_ansible_no_log"]), value());
+    let ansible = prop_oneof![
+        flag.prop_map(|(key, value)| (key.to_owned(), value)),
+        ("_ansible_[a-z_]{1,9}", value()),
+        Just(("_ansible_module_name".to_owned(), json!("qcss_scanner_info"))),
+    ];
+    let several = prop_oneof![3 => Just(None), 1 => (scanners(), any::<bool>()).prop_map(Some)];
+    (scanner(), vec(ansible, 0..3), several).prop_map(|(mut task, ansible, several)| {
+        task.extend(ansible);
+        if let Some((scanners, nameless)) = several {
+            task.insert("scanners".to_owned(), scanners);
+            if nameless {
+                task.remove("name");
+            }
+        }
+        let host = task.get("docker_host").and_then(Value::as_str);
+        if host.is_none_or(|host| host.is_empty() || host.contains("docker.sock")) {
+            task.insert("docker_host".to_owned(), json!(NOBODY));
+        }
+        task
+    })
 }
 
 proptest! {
@@ -463,18 +495,27 @@ fn task_for_engine() -> impl Strategy<Value = Value> {
         json!({"recreate": "always"}),
         json!({"pull": "always"}),
     ]);
-    (base, further, prop_oneof![4 => Just(true), 1 => Just(false)], any::<bool>()).prop_map(
-        |(mut task, further, check_mode, diff)| {
+    let form = select(vec!["one", "one", "one", "list", "info"]);
+    (base, further, prop_oneof![4 => Just(true), 1 => Just(false)], any::<bool>(), form).prop_map(
+        |(mut task, further, check_mode, diff, form)| {
             let (task_fields, further) = (task.as_object_mut().unwrap(), further.as_object().unwrap().clone());
             let managed = task_fields.contains_key("image");
             task_fields.extend(
                 further.into_iter().filter(|(key, _)| managed || !["recreate", "pull"].contains(&key.as_str())),
             );
-            task["name"] = json!("rich");
-            task["_ansible_check_mode"] = json!(check_mode);
-            task["_ansible_diff"] = json!(diff);
             task["settle"] = json!(0);
             task["timeout"] = json!(5);
+            task["name"] = json!("rich");
+            match form {
+                "info" => task = json!({"_ansible_module_name": "qcss_scanner_info"}),
+                "list" => {
+                    task.as_object_mut().unwrap().remove("name");
+                    task["scanners"] = json!([{"name": "rich"}]);
+                }
+                _ => {}
+            }
+            task["_ansible_check_mode"] = json!(check_mode);
+            task["_ansible_diff"] = json!(diff);
             task
         },
     )
