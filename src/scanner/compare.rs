@@ -106,6 +106,13 @@ pub fn compare(desired: &Desired, observed: &Observed, image: &WantedImage, engi
     list.0
 }
 
+/// Every field of a scanner that is to be made, for `diff`: as it would be compared with nothing.
+#[must_use]
+pub fn describe(desired: &Desired) -> Vec<Comparison> {
+    let fields = compare(desired, &Observed::default(), &WantedImage::ToPull, EngineTraits::default());
+    fields.into_iter().map(|field| Comparison { before: Value::Null, verdict: Verdict::Same, ..field }).collect()
+}
+
 fn is_image(observed: &Observed, image: &WantedImage) -> bool {
     matches!(image, WantedImage::Local { id, .. } if *id == observed.image_id)
 }

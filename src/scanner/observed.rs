@@ -8,9 +8,10 @@ use super::mount::{self, Mount};
 use super::restart_policy::RestartPolicy;
 
 /// What the container is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Status {
     /// Never started.
+    #[default]
     Created,
     /// Up.
     Running,
@@ -60,7 +61,7 @@ pub struct Replaces {
 }
 
 /// One container.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Observed {
     /// Its whole id.
     pub id: String,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::compare::{Comparison, EngineTraits, Verdict, Way, compare};
+use super::compare::{Comparison, EngineTraits, Verdict, Way, compare, describe};
 use super::desired::{Desired, Request, Wish, refuse_shared_in};
 use super::directory::{Directory, Mode};
 use super::environment;
@@ -275,7 +275,7 @@ impl Plan {
         if wish.state == State::Started {
             self.steps.push(Step::Start);
         }
-        self.comparisons = fields_of(desired);
+        self.comparisons = describe(desired);
     }
 
     fn existing(&mut self, wish: &Wish, desired: &Desired, observed: &Observed, situation: &Situation) -> Result<()> {
@@ -447,25 +447,6 @@ pub fn purged(request: &Request, observed: Option<&Observed>) -> Result<Option<D
          give personalization_code, qualys_url, image and private_dir, or delete the directory by hand: `{}`",
         request.name
     )))
-}
-
-/// Every field of a scanner that is to be created, for `diff`.
-fn fields_of(desired: &Desired) -> Vec<Comparison> {
-    let shown =
-        |field: &'static str, after: Value| Comparison { field, before: Value::Null, after, verdict: Verdict::Same };
-    let limits = &desired.limits;
-    let mut fields = vec![
-        shown("image", desired.image.as_str().into()),
-        shown("qualys_url", desired.url.as_str().into()),
-        shown("shared_dir", desired.shared_dir.as_str().into()),
-        shown("private_dir", desired.identity_dir().as_str().into()),
-        shown("memory", limits.memory().into()),
-        shown("memory_swap", limits.memory_swap().map(|swap| swap.to_string()).into()),
-        shown("cpus", limits.cpus.map(Cpus::to_f64).into()),
-    ];
-    fields.extend(desired.network.as_deref().map(|network| shown("network", network.into())));
-    fields.extend(desired.restart_policy.map(|policy| shown("restart_policy", policy.to_string().into())));
-    fields
 }
 
 /// A replacement takes the live differences with it.

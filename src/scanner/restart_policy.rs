@@ -5,9 +5,10 @@ use std::fmt;
 use crate::error::{Error, Result};
 
 /// Docker's restart policies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum RestartPolicy {
     /// Nothing.
+    #[default]
     No,
     /// Start it again when it failed, at most so often; 0 is without limit.
     OnFailure(u32),
