@@ -320,3 +320,6 @@ fn swap(memory: Option<u64>, memory_swap: Option<MemorySwap>) -> Option<u64> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

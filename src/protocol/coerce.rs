@@ -82,7 +82,7 @@ fn float(value: &Value) -> Result<f64, String> {
         Value::Bool(truth) => Some(f64::from(u8::from(*truth))),
         Value::Number(number) => number.as_f64(),
         // Python's float takes underscores between digits only.
-        Value::String(text) if text.trim().split('_').any(|part| part.is_empty()) => None,
+        Value::String(text) if text.trim().split('_').any(str::is_empty) => None,
         Value::String(text) => text.trim().replace('_', "").parse().ok(),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     };
