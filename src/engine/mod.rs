@@ -71,13 +71,13 @@ pub struct Info {
 }
 
 impl Engine {
-    /// Connects to `host`; `timeout` bounds each call but those that take as long as they take (pull, stop).
+    /// Connects to `host`; `timeout` bounds each call but those that take as long as they take (pull, load, stop).
     ///
     /// # Errors
     /// When nothing there speaks the Docker API, or the user may not talk to it.
     pub async fn connect(host: DockerHost, timeout: Duration) -> Result<Self> {
         let transport = Transport::new(&host);
-        let docker = tokio::time::timeout(timeout, transport.bollard(timeout))
+        let docker = tokio::time::timeout(timeout, transport.bollard())
             .await
             .unwrap_or(Err(Failure::TimedOut(timeout)))
             .map_err(|failure| failure.on_connect(&host))?;

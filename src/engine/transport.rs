@@ -7,7 +7,6 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use bollard::{API_DEFAULT_VERSION, BollardRequest, ClientVersion, Docker, body_full};
 use http_body_util::BodyExt;
@@ -21,6 +20,9 @@ use serde::de::DeserializeOwned;
 
 use super::failure::Failure;
 use super::host::DockerHost;
+
+/// Seconds; a year.
+const NO_LIMIT: u64 = 31_536_000;
 
 /// A header that only Podman's answers have.
 const LIBPOD: &str = "libpod-api-version";
@@ -61,18 +63,19 @@ impl Transport {
         }
     }
 
-    /// A bollard on this connection that has agreed on an API version.
+    /// A bollard on this connection that has agreed on an API version. Whoever calls it bounds its calls in time: its own
+    /// limit would be one for all of them, also those that take as long as they take.
     ///
     /// # Errors
     /// When nothing answers, or not as an engine would.
-    pub async fn bollard(&self, timeout: Duration) -> Result<Docker, Failure> {
+    pub async fn bollard(&self) -> Result<Docker, Failure> {
         let transport = self.clone();
         let send = move |request: BollardRequest| {
             let transport = transport.clone();
             async move { transport.send(request).await.map_err(bollard::errors::Error::from) }
         };
         let address = format!("unix://{}", self.address);
-        let docker = Docker::connect_with_custom_transport(send, Some(address), timeout.as_secs(), API_DEFAULT_VERSION);
+        let docker = Docker::connect_with_custom_transport(send, Some(address), NO_LIMIT, API_DEFAULT_VERSION);
         let docker = docker.map_err(|error| Failure::new(&error))?;
         docker.negotiate_version().await.map_err(|error| Failure::new(&error))
     }
