@@ -105,8 +105,11 @@ pub fn reply_for_list(
         reply = reply.with("warnings", warnings);
     }
     if let Err(stopped) = outcome {
-        let name = stopped.at.and_then(|at| requests.get(at)).map(|request| &request.name);
-        let error = name.iter().fold(stopped.failed.error.clone(), |error, name| error.of_scanner(name));
+        let error = stopped.failed.error.clone();
+        let error = match stopped.at.and_then(|at| requests.get(at)) {
+            Some(request) => error.of_scanner(&request.name),
+            None => error,
+        };
         let error = error.and(match (stopped.refused, done.is_empty()) {
             (true, _) => "no scanner was touched".to_owned(),
             (false, true) => "none was done before it".to_owned(),

@@ -79,16 +79,20 @@ struct Ascii;
 
 impl serde_json::ser::Formatter for Ascii {
     fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        for c in fragment.chars() {
-            if c.is_ascii() && c != '\x7f' {
-                write!(writer, "{c}")?;
-            } else {
-                for unit in c.encode_utf16(&mut [0; 2]) {
+        let plain = |c: char| c.is_ascii() && c != '\x7f';
+        let mut rest = fragment;
+        while let Some(special) = rest.find(|c| !plain(c)) {
+            let (before, after) = rest.split_at(special);
+            writer.write_all(before.as_bytes())?;
+            let mut characters = after.chars();
+            if let Some(special) = characters.next() {
+                for unit in special.encode_utf16(&mut [0; 2]) {
                     write!(writer, "\\u{unit:04x}")?;
                 }
             }
+            rest = characters.as_str();
         }
-        Ok(())
+        writer.write_all(rest.as_bytes())
     }
 }
 

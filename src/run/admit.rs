@@ -94,11 +94,12 @@ pub async fn admit(
     let neighbours = engine.neighbours().await.map_err(failed)?;
     let scanners = neighbours.iter().filter_map(|it| it.scanner.as_ref());
     let capacity = capacity(&info);
-    admitted.host = Some(Host::new(&capacity, &shares(scanners.clone())));
+    admitted.host = Some(Host::new(&capacity, &shares(&scanners.clone().collect::<Vec<_>>())));
     for (at, candidate) in candidates.iter().enumerate() {
         candidate.check(&info, &neighbours).map_err(|error| Refused { at: Some(at), error })?;
     }
-    let others = shares(scanners.filter(|it| !candidates.iter().any(|own| own.request.name.owns(&it.name))));
+    let others = scanners.filter(|it| !candidates.iter().any(|own| own.request.name.owns(&it.name)));
+    let others = shares(&others.collect::<Vec<_>>());
     judge(&info, &capacity, candidates, others, admitted)?;
     Ok(())
 }

@@ -42,7 +42,7 @@ pub async fn info(settings: &Settings, name: Option<&Name>) -> Result<Info> {
     let neighbours = engine.neighbours().await.map_err(|failure| failure.into_error(engine.host()))?;
     let mut all: Vec<Observed> = neighbours.into_iter().filter_map(|neighbour| neighbour.scanner).collect();
     all.sort_by(|a, b| a.name.cmp(&b.name));
-    let host = Host::new(&capacity(&about), &shares(all.iter()));
+    let host = Host::new(&capacity(&about), &shares(&all.iter().collect::<Vec<_>>()));
     let wanted = all.iter().filter(|observed| name.is_none_or(|name| name.as_str() == observed.name));
     let scanners: Vec<_> = wanted.map(Entry::from).collect();
     Ok(Info {

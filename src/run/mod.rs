@@ -8,7 +8,6 @@ pub mod info;
 mod supply;
 mod view;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -28,7 +27,7 @@ use crate::scanner::observed::{Observed, Status};
 use crate::scanner::plan::{Asks, Plan};
 
 /// How many scanners are looked at side by side; each needs a connection of its own.
-const SIDE_BY_SIDE: usize = 8;
+const SIDE_BY_SIDE: usize = 4;
 
 /// What is the same for every scanner of a task.
 #[derive(Debug)]
@@ -87,7 +86,7 @@ pub async fn run(
     let looking = stream::iter(runs.iter().enumerate()).map(async |(at, run)| (at, run.look().await));
     let looking = looking.buffered(SIDE_BY_SIDE).map(|(at, look)| look.map_err(|error| Stopped::refused(at, error)));
     let mut looks: Vec<Look> = looking.try_collect().await?;
-    let mut made = BTreeSet::new();
+    let mut made = Vec::new();
     for ((run, look), report) in runs.iter().zip(&mut looks).zip(reports.iter_mut()) {
         look.plan.leave_out_made(&mut made);
         run.predict_recovery(look, report);

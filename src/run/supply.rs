@@ -1,7 +1,6 @@
 //! Where a wanted image comes from: it is there, or an archive or a registry has it.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::view::wanted;
@@ -19,11 +18,11 @@ pub struct Supply<'a> {
     engine: &'a Engine,
     check_mode: bool,
     /// By name; `None` where the engine has no such image.
-    local: RefCell<BTreeMap<String, Option<LocalImage>>>,
+    local: RefCell<Vec<(String, Option<LocalImage>)>>,
     /// What archives and registries were asked for, and whether they have it.
-    asked: RefCell<BTreeMap<Source, WantedImage>>,
+    asked: RefCell<Vec<(Source, WantedImage)>>,
     /// By name: loaded or pulled, or in check mode said to be.
-    fetched: RefCell<BTreeSet<String>>,
+    fetched: RefCell<Vec<String>>,
 }
 
 /// The name, the archive, and the registry's user.
@@ -43,7 +42,7 @@ impl<'a> Supply<'a> {
             fetched: RefCell::default(),
         };
         for desired in requests.iter().filter_map(wanted) {
-            if !supply.local.borrow().contains_key(desired.image.as_str()) {
+            if !supply.local.borrow().iter().any(|(name, _)| name == desired.image.as_str()) {
                 supply.look_up(&desired.image).await?;
             }
         }
@@ -53,7 +52,8 @@ impl<'a> Supply<'a> {
     /// The image that `request` wants, if the engine has it.
     #[must_use]
     pub fn local(&self, request: &Request) -> Option<LocalImage> {
-        self.local.borrow().get(wanted(request)?.image.as_str()).cloned().flatten()
+        let name = wanted(request)?.image.as_str();
+        self.local.borrow().iter().find(|(known, _)| known == name)?.1.clone()
     }
 
     /// What is known of the wanted image without fetching anything; in check mode the registry is asked where it must be.
@@ -68,7 +68,7 @@ impl<'a> Supply<'a> {
             wish.image_archive.clone(),
             wish.credentials.as_ref().map(|user| user.username.clone()),
         );
-        let asked = self.asked.borrow().get(&source).cloned();
+        let asked = self.asked.borrow().iter().find(|(known, _)| *known == source).map(|(_, answer)| answer.clone());
         let there = |local: &LocalImage| WantedImage::Local { id: local.id.clone(), env: local.env() };
         let answer = match (&local, &wish.image_archive) {
             (Some(local), _) if !(pulls_always(request) && self.check_mode) => return Ok(there(local)),
@@ -105,7 +105,7 @@ impl<'a> Supply<'a> {
                 WantedImage::ToPull
             }
         };
-        self.asked.borrow_mut().insert(source, answer.clone());
+        self.asked.borrow_mut().push((source, answer.clone()));
         Ok(answer)
     }
 
@@ -125,17 +125,14 @@ impl<'a> Supply<'a> {
             // The plan says why not.
             return Ok(None);
         }
-        let action = match (&request.wish.image_archive, &before) {
-            (Some(path), None) => {
-                let stream = archive::open(path)?;
-                self.engine.load(stream).await.map_err(|failure| failure.into_error(self.engine.host()))?;
-                Step::LoadImage.word()
-            }
-            _ => {
-                let pulled = self.engine.pull(&desired.image, request.wish.credentials.as_ref()).await;
-                pulled.map_err(|failure| not_pulled(desired, &failure))?;
-                Step::PullImage.word()
-            }
+        let action = if let (Some(path), None) = (&request.wish.image_archive, &before) {
+            let stream = archive::open(path)?;
+            self.engine.load(stream).await.map_err(|failure| failure.into_error(self.engine.host()))?;
+            Step::LoadImage.word()
+        } else {
+            let pulled = self.engine.pull(&desired.image, request.wish.credentials.as_ref()).await;
+            pulled.map_err(|failure| not_pulled(desired, &failure))?;
+            Step::PullImage.word()
         };
         self.is_first(desired);
         self.look_up(&desired.image).await?;
@@ -155,13 +152,20 @@ impl<'a> Supply<'a> {
 
     /// Whether nobody fetched this image before; from now on somebody did.
     fn is_first(&self, desired: &Desired) -> bool {
-        self.fetched.borrow_mut().insert(desired.image.as_str().to_owned())
+        let mut fetched = self.fetched.borrow_mut();
+        let first = !fetched.iter().any(|name| name == desired.image.as_str());
+        if first {
+            fetched.push(desired.image.as_str().to_owned());
+        }
+        first
     }
 
     async fn look_up(&self, image: &ImageRef) -> Result<()> {
         let found =
             self.engine.image(image.as_str()).await.map_err(|failure| failure.into_error(self.engine.host()))?;
-        self.local.borrow_mut().insert(image.as_str().to_owned(), found);
+        let mut local = self.local.borrow_mut();
+        local.retain(|(name, _)| name != image.as_str());
+        local.push((image.as_str().to_owned(), found));
         Ok(())
     }
 

@@ -75,11 +75,11 @@ impl Share {
 /// What `scanners` take. One that is just being replaced and the one that replaces it never run at the same time, and take
 /// what the larger of them does.
 #[must_use]
-pub fn shares<'a>(scanners: impl Iterator<Item = &'a Observed> + Clone) -> Vec<Share> {
-    let successor = |of: &Observed| scanners.clone().find(|it| it.replaces.as_ref().is_some_and(|old| old.id == of.id));
+pub fn shares(scanners: &[&Observed]) -> Vec<Share> {
+    let successor = |of: &Observed| scanners.iter().find(|it| it.replaces.as_ref().is_some_and(|old| old.id == of.id));
     let of = |scanner: &Observed| Share::new(&scanner.name, &scanner.limits);
-    let replaced = |by: &Observed| by.replaces.as_ref().is_some_and(|old| scanners.clone().any(|it| it.id == old.id));
-    let counted = scanners.clone().filter(|scanner| !replaced(scanner));
+    let replaced = |by: &Observed| by.replaces.as_ref().is_some_and(|old| scanners.iter().any(|it| it.id == old.id));
+    let counted = scanners.iter().filter(|scanner| !replaced(scanner));
     counted.map(|scanner| successor(scanner).map_or_else(|| of(scanner), |new| of(scanner).max(of(new)))).collect()
 }
 
@@ -258,7 +258,7 @@ mod tests {
             observed("a", 2, None),
             observed("c", 3, Some("gone")),
         ];
-        let shares = shares(all.iter());
+        let shares = shares(&all.iter().collect::<Vec<_>>());
         let shares: Vec<_> = shares.iter().map(|share| (&*share.name, share.memory.unwrap() >> 30)).collect();
         assert_eq!(shares, [("b", 1), ("a", 2), ("c", 3)]);
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 
 /// An absolute path in its plainest spelling: no `.`, no doubled or trailing slash; no `..` and no `:` at all.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directory(String);
 
 impl Directory {

@@ -1,8 +1,6 @@
 //! From what is wanted and what is there to what will be done. A plan is data and leaves nothing to choose: check mode is
 //! "do not carry it out".
 
-use std::collections::BTreeSet;
-
 use serde_json::{Value, json};
 
 use super::compare::{Comparison, EngineTraits, Verdict, Way, compare, describe};
@@ -184,17 +182,16 @@ impl Plan {
     }
 
     /// Leaves out the directories in `made`, which other plans make before this one, and adds its own.
-    pub fn leave_out_made(&mut self, made: &mut BTreeSet<Directory>) {
-        let mut there = BTreeSet::new();
-        self.steps.retain(|step| match step {
-            Step::CreateDirectory(path, _) if made.contains(path) => {
-                there.insert(path.as_str().to_owned());
-                false
+    pub fn leave_out_made(&mut self, made: &mut Vec<Directory>) {
+        let earlier = made.len();
+        for step in &self.steps {
+            if let Step::CreateDirectory(path, _) = step {
+                made.push(path.clone());
             }
-            Step::CreateDirectory(path, _) => made.insert(path.clone()),
-            _ => true,
-        });
-        let is_there = |value: &Value| value.as_str().is_some_and(|path| there.contains(path));
+        }
+        let there = made.get(..earlier).unwrap_or_default();
+        self.steps.retain(|step| !matches!(step, Step::CreateDirectory(path, _) if there.contains(path)));
+        let is_there = |value: &Value| there.iter().any(|path| value == path.as_str());
         let way = Step::CREATE_DIRECTORY;
         self.differences.retain(|difference| difference.way != way || !is_there(&difference.after));
     }

@@ -148,7 +148,7 @@ fn the_examples_run_and_return_what_is_documented() {
     assert_eq!(results[1]["scanner"]["memory"], 1 << 30);
 }
 
-/// `examples` with all directories below `directory`. Not by module_defaults: a task for the run state takes none.
+/// `examples` with all directories below `directory`. Not by `module_defaults`: a task for the run state takes none.
 fn elsewhere(examples: &str, directory: &Path) -> String {
     let image = "    image: qualys/qcsa:latest\n";
     let in_place = |example: &str| {

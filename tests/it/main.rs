@@ -23,6 +23,8 @@ mod engine;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
+mod image_supply;
+#[cfg(test)]
 mod images;
 #[cfg(test)]
 mod info;
@@ -34,6 +36,8 @@ mod percentages;
 mod protocol;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod scale;
 #[cfg(test)]
 mod scanners;
 #[cfg(test)]

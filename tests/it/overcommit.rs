@@ -124,7 +124,7 @@ fn swap_that_the_host_does_not_have_is_a_warning() {
 #[test]
 fn the_engines_own_figures_count_even_where_the_host_has_others() {
     let engine = Engine::private(&[]);
-    let small = Proxy::posing(&engine, json!({"MemTotal": GIB, "NCPU": 1, "SwapLimit": false}));
+    let small = Proxy::posing(&engine, &json!({"MemTotal": GIB, "NCPU": 1, "SwapLimit": false}));
     let scanner = Scanner::new(&engine);
     let on_small = || strict(&scanner).arg("docker_host", small.host()).swap(GIB);
     let message = on_small().arg("memory", "1025M").run().refused("overcommit");
@@ -141,7 +141,7 @@ fn the_engines_own_figures_count_even_where_the_host_has_others() {
 #[test]
 fn a_rootless_engine_is_warned_about() {
     let engine = Engine::shared();
-    let rootless = Proxy::posing(engine, json!({"SecurityOptions": ["name=seccomp,profile=default", "name=rootless"]}));
+    let rootless = Proxy::posing(engine, &json!({"SecurityOptions": ["name=seccomp,profile=default", "name=rootless"]}));
     let scanner = Scanner::new(engine);
     let module = || scanner.module().arg("docker_host", rootless.host()).arg("settle", 0);
     let reply = module().check().run().changed();

@@ -19,7 +19,7 @@ fn are_whole_mebibytes_and_hundredths_of_what_the_engine_has_and_stay_the_same()
     let info = engine.docker(&["info", "--format", "{{.MemTotal}} {{.NCPU}}"]);
     let (total, cpus) =
         info.split_once(' ').map(|(a, b)| (a.parse::<u64>().unwrap(), b.parse::<u64>().unwrap())).unwrap();
-    let (memory, both) = (total / 8 >> 20 << 20, total / 5 >> 20 << 20);
+    let (memory, both) = ((total / 8) >> 20 << 20, (total / 5) >> 20 << 20);
     let config = &scanner.inspect()["HostConfig"];
     assert_eq!((&config["Memory"], &config["NanoCpus"]), (&json!(memory), &json!(cpus * 333 / 10 * 10_000_000)));
     assert_eq!(reply["scanner"]["memory"], memory);
@@ -47,7 +47,7 @@ fn are_whole_mebibytes_and_hundredths_of_what_the_engine_has_and_stay_the_same()
 #[case(json!({"memory": "50%", "memory_swap": "40%"}), "memory_swap is memory and swap together and must not be less than memory")]
 fn are_refused_like_plain_values(#[case] limits: serde_json::Value, #[case] message: &str) {
     let engine = Engine::shared();
-    let host = Proxy::posing(engine, json!({"NCPU": 2}));
+    let host = Proxy::posing(engine, &json!({"NCPU": 2}));
     let scanner = Scanner::new(engine);
     let said = scanner.module().args(limits).arg("docker_host", host.host()).run().refused("invalid_arguments");
     assert!(said.starts_with(message), "{said}");

@@ -458,7 +458,7 @@ fn what_a_plan_needs_looked_at() {
 
 #[test]
 fn scanners_of_one_task_make_their_shared_directory_once() {
-    let mut made = std::collections::BTreeSet::new();
+    let mut made = Vec::new();
     let words = ["code-4711", "code-4712"].map(|code| {
         let request = request(&json!({"personalization_code": code})).unwrap();
         let mut plan = Plan::make(&request, &bare(None)).unwrap();

@@ -38,7 +38,7 @@ impl Proxy {
     }
 
     /// The same, in front of an engine that says these fields of itself: `{"MemTotal": 1073741824}`.
-    pub fn posing(engine: &Engine, fields: Value) -> Self {
+    pub fn posing(engine: &Engine, fields: &Value) -> Self {
         let mut info: Value = serde_json::from_str(&engine.docker(&["info", "--format", "{{json .}}"])).unwrap();
         info.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         Self::serving(engine, Some(info.to_string()))

@@ -27,17 +27,17 @@ pub struct Registry<'engine> {
 impl<'engine> Registry<'engine> {
     /// A registry for everybody.
     pub fn open(engine: &'engine Engine) -> Self {
-        Self::start(engine, json!(null))
+        Self::start(engine, &json!(null))
     }
 
     /// A registry that wants [`USER`] and [`PASSWORD`].
     pub fn with_login(engine: &'engine Engine) -> Self {
         let users = engine.directory().join("users");
         fs::write(&users, format!("{USER}:{BCRYPT}\n")).unwrap();
-        Self::start(engine, json!({"htpasswd": {"realm": "tests", "path": users}}))
+        Self::start(engine, &json!({"htpasswd": {"realm": "tests", "path": users}}))
     }
 
-    fn start(engine: &'engine Engine, auth: Value) -> Self {
+    fn start(engine: &'engine Engine, auth: &Value) -> Self {
         static PORT: AtomicU16 = AtomicU16::new(5000);
         let directory = engine.temp_dir();
         let address = format!("127.0.0.1:{}", PORT.fetch_add(1, Ordering::Relaxed));
