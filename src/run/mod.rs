@@ -107,7 +107,7 @@ pub async fn run(
 struct Look {
     view: View,
     plan: Plan,
-    /// A replacement was interrupted, or a run left its mark.
+    /// A replacement was interrupted, or another run is at work.
     unfinished: bool,
 }
 
@@ -120,7 +120,8 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn look(&self) -> Result<Look> {
-        let (mut view, marked) = self.quiet_view().await?;
+        let marked = self.subject().is_marked();
+        let mut view = self.view(marked).await?;
         let interrupted = view.scene.is_interrupted();
         if interrupted {
             // The world as it will be when the way back has been gone.
@@ -128,7 +129,7 @@ impl Run<'_> {
         }
         let plan = match self.plan(&view).await {
             Ok(plan) => plan,
-            // A run was killed or left something in doubt; what is refused now may be right when that is put in order.
+            // Another run may be half-way; what is refused now may be right when it has finished.
             Err(_) if marked && !self.settings.check_mode => Plan::default(),
             Err(error) => return Err(error),
         };
@@ -144,26 +145,6 @@ impl Run<'_> {
 
     fn candidate<'b>(&'b self, view: &'b View, plan: &'b Plan) -> Candidate<'b> {
         Candidate { request: self.request, view, plan }
-    }
-
-    /// How long another run is waited for.
-    fn patience(&self) -> Duration {
-        let wish = &self.request.wish;
-        let grace = wish.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(10);
-        self.settings.timeout + wish.settle + Duration::from_secs(grace)
-    }
-
-    /// A look while no other run is at work, and whether one left its mark; leaves nothing behind.
-    async fn quiet_view(&self) -> Result<(View, bool)> {
-        let subject = self.subject();
-        loop {
-            let quiet = subject.quiet(self.patience()).await?;
-            let view = self.view(quiet.is_some()).await;
-            // Else another run was at work while this one looked; what it saw is half-done then.
-            if quiet.is_some() || !subject.is_marked() {
-                return Ok((view?, quiet.is_some()));
-            }
-        }
     }
 
     async fn view(&self, closely: bool) -> Result<View> {
@@ -200,13 +181,10 @@ impl Run<'_> {
         report: &mut Report,
         admitted: &mut Admitted,
     ) -> Result<(), Failed> {
-        let patience = self.patience();
+        let wish = &self.request.wish;
+        let grace = wish.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(10);
+        let patience = self.settings.timeout + wish.settle + Duration::from_secs(grace);
         let lock = self.subject().lock(patience).await?;
-        let resources = Subject::engine(self.settings.docker_host.socket());
-        if resources.is_marked() {
-            // Nobody looks closer because of this one; the killed run that left it need not leave it for ever.
-            drop(resources.lock(Duration::ZERO).await);
-        }
         let outcome = self.change(task, patience, report, admitted).await;
         match &outcome {
             Err(failed) if failed.unfinished => lock.leave_mark(),
@@ -230,18 +208,14 @@ impl Run<'_> {
         report.planned(&plan, view.situation.observed.as_ref());
         if !plan.is_empty() {
             // Nobody else may take the same code, directory or resources between the look and the claim.
-            let admission = if plan.claims_identity() || plan.asks() != Asks::Nothing {
-                Some(Subject::engine(self.settings.docker_host.socket()).lock(patience).await?)
-            } else {
-                None
-            };
+            let admission = Subject::engine(self.settings.docker_host.socket()).lock(patience).await?;
             // The others of the task count as they will be: one that grows may come before the one that makes room.
             let now = self.candidate(&view, &plan);
             let task = task.iter().map(|it| if std::ptr::eq(it.request, self.request) { now } else { *it });
             admit(self.engine, &task.collect::<Vec<_>>(), admitted).await.map_err(|refused| refused.error)?;
             let mut walk = Walk::new(self.engine, self.request, view.situation.observed.as_ref(), &mut report.actions);
             // A start changes nothing in what the next run sees, and may take long.
-            walk.admission = admission.filter(|_| plan.creates() || plan.asks() == Asks::Growth);
+            walk.admission = Some(admission).filter(|_| plan.creates() || plan.asks() == Asks::Growth);
             walk.along(&plan).await?;
         }
         let found = self.engine.container(self.request.name.as_str()).await.map_err(|failure| self.failed(failure))?;
@@ -284,20 +258,11 @@ impl Run<'_> {
         }
         let back = replace::put_back(self.engine, &self.request.name, wish.stop_timeout, self.may_start()).await;
         let still = "an interrupted replacement is still to be put back, which the next run tries again";
-        let unfinished = |failure, left: &str| Failed {
-            error: self.failed(failure).and(left),
+        back.map_err(|failure| Failed {
+            error: self.failed(failure).and(still),
             rolled_back: false,
             unfinished: true,
-        };
-        let back = back.map_err(|failure| unfinished(failure, still))?;
-        if let Some(failure) = back.not_started
-            && wish.state != State::Started
-        {
-            return Err(unfinished(
-                failure,
-                "the scanner is back after an interrupted replacement, but does not start",
-            ));
-        }
+        })?;
         report.actions.push("recover");
         Ok(self.view(true).await?)
     }

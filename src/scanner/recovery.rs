@@ -5,19 +5,15 @@
 //! ```text
 //!              name      name.qcss-new   name.qcss-old
 //! create       old, up   new
-//! rename       .         new             old, up
-//! stop         .         new             old
+//! stop         old       new
+//! rename               . new             old
 //! rename       new       .               old
 //! start        new, up   .               old
 //! remove       new, up
 //! ```
 //!
 //! The new container notes on itself whom it replaces and whether that one was up, so each row can be told from names and
-//! that note alone. The old one bears its other name before it is told to stop: a stop takes its time and outlives the one
-//! who sent it, so an old one that runs under that name may be about to end. At most one of the two has a restart policy,
-//! and only while the other does not run: an engine that comes back must not bring both with it.
-//!
-//! The way back is the same from every row, for a failure and for a kill: the new one gets its temporary
+//! that note alone. The way back is the same from every row, for a failure and for a kill: the new one gets its temporary
 //! name again, from where nothing leads forward any more, and is stopped for good; the old one gets its name, its restart
 //! policy and its life back; only then is the new one removed.
 
@@ -39,10 +35,8 @@ pub struct Scene {
 /// One call on the way back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undo {
-    /// Stop the container of this id, and make sure of it.
+    /// Stop the container of this id.
     Stop(String),
-    /// Stop the container of this id, which may be on its way out already; or let it run when it cannot be stopped.
-    FinishStop(String),
     /// Give it another name.
     Rename(String, String),
     /// Give it back what was switched off.
@@ -128,16 +122,12 @@ impl Scene {
 
 fn back_to(old: &Observed, new: &Observed, note: &Replaces, name: &Name, may_start: bool) -> WayBack {
     let mut steps: Vec<_> = renamed(new, &name.incoming()).into_iter().collect();
-    if new.restart_policy != RestartPolicy::No {
-        // An engine that starts in the middle must not bring the new one back beside the old one.
-        steps.push(Undo::SetRestartPolicy(new.id.clone(), RestartPolicy::No));
-    }
     if new.status != Status::Created {
+        if new.restart_policy != RestartPolicy::No {
+            // An engine that starts in the middle must not bring the new one back beside the old one.
+            steps.push(Undo::SetRestartPolicy(new.id.clone(), RestartPolicy::No));
+        }
         steps.push(Undo::Stop(new.id.clone()));
-    }
-    let may_be_stopping = old.name != name.as_str() && old.status.is_up();
-    if may_be_stopping {
-        steps.push(Undo::FinishStop(old.id.clone()));
     }
     steps.extend(renamed(old, name.as_str()));
     if old.restart_policy != note.restart_policy {
@@ -146,11 +136,9 @@ fn back_to(old: &Observed, new: &Observed, note: &Replaces, name: &Name, may_sta
     let mut current = named(old, name);
     current.restart_policy = note.restart_policy;
     // A paused one is up, but an engine refuses to start it.
-    if note.was_up && may_start && (old.status != Status::Paused || may_be_stopping) {
+    if note.was_up && may_start && old.status != Status::Paused {
         steps.push(Undo::Start(old.id.clone()));
         current.status = Status::Running;
-    } else if may_be_stopping {
-        current.status = Status::Exited;
     }
     steps.push(Undo::Remove(new.id.clone()));
     WayBack { steps, current: Some(current) }

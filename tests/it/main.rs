@@ -15,19 +15,13 @@ mod ansible;
 #[cfg(test)]
 mod carried_over;
 #[cfg(test)]
-mod concurrency;
-#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod drift;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
-mod faults;
-#[cfg(test)]
 mod fuzz;
-#[cfg(test)]
-mod hostile;
 #[cfg(test)]
 mod image_supply;
 #[cfg(test)]

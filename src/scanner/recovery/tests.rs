@@ -49,12 +49,11 @@ impl Engine {
                 let restart_policy = old.restart_policy;
                 let note = Replaces { id: old.id.clone(), was_up: old.status.is_up(), restart_policy };
                 let new = Observed { id: "new".to_owned(), name: name().incoming(), replaces: Some(note), ..by_hand() };
-                self.containers.push(new.with_status(Status::Created).with_policy(RestartPolicy::No));
+                self.containers.push(new.with_status(Status::Created).with_policy(restart_policy));
             }
             Call::SwitchOffOld => self.get("old").restart_policy = RestartPolicy::No,
             Call::StopOld => self.stop("old"),
             Call::SetOldAside => self.rename("old", &name().outgoing()),
-            Call::SwitchOnNew => self.get("new").restart_policy = old.restart_policy,
             Call::NameNew => self.rename("new", "scanner"),
             Call::StartNew => self.start("new"),
             Call::RemoveOld => self.remove("old"),
@@ -65,7 +64,7 @@ impl Engine {
     fn back(&mut self, call: &Undo) {
         self.log.push(format!("{call:?}"));
         match call {
-            Undo::Stop(id) | Undo::FinishStop(id) => self.stop(id),
+            Undo::Stop(id) => self.stop(id),
             Undo::Rename(id, name) => self.rename(id, name),
             Undo::SetRestartPolicy(id, policy) => self.get(id).restart_policy = *policy,
             Undo::Start(id) => self.start(id),
@@ -142,7 +141,7 @@ struct Explorer {
 impl Explorer {
     /// The run that replaces, cut off after each of its calls.
     fn replace(&mut self, engine: &Engine) {
-        let calls = calls(&self.old, self.old.restart_policy, self.start);
+        let calls = calls(&self.old, self.start);
         for restart in (0..=calls.len()).map(Some).chain([None]) {
             let mut engine = engine.clone();
             for (at, call) in calls.iter().enumerate() {
@@ -251,9 +250,7 @@ fn no_kill_and_no_restart_of_the_engine_loses_or_doubles_a_scanner() {
 fn new(name: &str, status: Status) -> Observed {
     let note = Replaces { id: "old".to_owned(), was_up: true, restart_policy: RestartPolicy::Always };
     let new = Observed { id: "new".to_owned(), name: name.to_owned(), replaces: Some(note), ..by_hand() };
-    // It gets its policy before it gets the scanner's name.
-    let is_fresh = status == Status::Created && name != "scanner";
-    new.with_status(status).with_policy(if is_fresh { RestartPolicy::No } else { RestartPolicy::Always })
+    new.with_status(status).with_policy(RestartPolicy::Always)
 }
 
 fn old(name: &str, status: Status) -> Observed {
@@ -272,7 +269,6 @@ fn way_back(containers: impl IntoIterator<Item = Observed>, may_start: bool) -> 
     let back = scene.way_back(&name(), may_start);
     let steps = back.steps.iter().map(|step| match step {
         Undo::Stop(id) => format!("stop {id}"),
-        Undo::FinishStop(id) => format!("finish the stop of {id}"),
         Undo::Rename(id, name) => format!("rename {id} to {name}"),
         Undo::SetRestartPolicy(id, policy) => format!("set restart policy of {id} to {policy}"),
         Undo::Start(id) => format!("start {id}"),
@@ -294,18 +290,16 @@ fn the_way_back_from_every_row() {
     remove new
     old is running
     ");
-    let set_aside = way_back([old(aside, Status::Running), new(temporary, Status::Created)], true);
-    insta::assert_snapshot!(set_aside, @r"
+    let stopped = way_back([old("scanner", Status::Exited), new(temporary, Status::Created)], true);
+    insta::assert_snapshot!(stopped, @r"
     interrupted
-    finish the stop of old
-    rename old to scanner
     set restart policy of old to always
     start old
     remove new
     old is running
     ");
-    let stopped = way_back([old(aside, Status::Exited), new(temporary, Status::Created)], true);
-    insta::assert_snapshot!(stopped, @r"
+    let set_aside = way_back([old(aside, Status::Exited), new(temporary, Status::Created)], true);
+    insta::assert_snapshot!(set_aside, @r"
     interrupted
     rename old to scanner
     set restart policy of old to always
@@ -317,7 +311,6 @@ fn the_way_back_from_every_row() {
     insta::assert_snapshot!(named, @r"
     interrupted
     rename new to scanner.qcss-new
-    set restart policy of new to no
     rename old to scanner
     set restart policy of old to always
     start old

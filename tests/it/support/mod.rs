@@ -2,9 +2,7 @@
 
 mod ansible;
 mod engine;
-mod events;
 mod fake_engine;
-mod fault;
 mod module;
 mod proxy;
 mod registry;
@@ -13,13 +11,11 @@ mod tasks;
 
 pub use ansible::Ansible;
 pub use engine::{Engine, stdout};
-pub use events::Events;
 pub use fake_engine::{Answer, FakeEngine};
-pub use fault::{Fault, Trap};
 pub use module::{Module, Reply, execute};
-pub use proxy::{Proxy, Request};
+pub use proxy::Proxy;
 pub use registry::{PASSWORD, Registry, USER};
-pub use scanner::{Container, Scanner};
+pub use scanner::Scanner;
 pub use tasks::{foretold, four_tasks, untouched};
 
 use std::thread::sleep;
