@@ -127,6 +127,12 @@ impl Failure {
         matches!(self.root(), Self::NotFound(_))
     }
 
+    /// Whether the engine cannot do it in the state that the thing is in.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        matches!(self.root(), Self::Conflict(_))
+    }
+
     /// Whether the engine is already doing what it was asked: removing a container.
     #[must_use]
     pub fn is_removal_in_progress(&self) -> bool {

@@ -40,6 +40,8 @@ use crate::scanner::restart_policy::RestartPolicy;
 /// Docker's own grace between SIGTERM and SIGKILL, in seconds.
 const STOP_TIMEOUT: u32 = 10;
 
+/// How often a removal is tried.
+const REMOVALS: u32 = 5;
 /// Between two looks at a container that is on its way out.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -265,11 +267,18 @@ impl Engine {
     /// When the engine cannot.
     pub async fn remove(&self, id: &str) -> Result<(), Failure> {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        match self.call("remove the container", self.docker.remove_container(id, Some(options))).await {
-            Err(failure) if failure.is_not_found() => Ok(()),
-            // One that was run with --rm is removed by the engine as soon as it is stopped.
-            Err(failure) if failure.is_removal_in_progress() => self.gone(id).await,
-            answer => answer,
+        let mut tries = REMOVALS;
+        loop {
+            tries -= 1;
+            let removing = self.docker.remove_container(id, Some(options.clone()));
+            match self.call("remove the container", removing).await {
+                Err(failure) if failure.is_not_found() => return Ok(()),
+                // One that was run with --rm is removed by the engine as soon as it is stopped.
+                Err(failure) if failure.is_removal_in_progress() => return self.gone(id).await,
+                // The engine gives up on one that ends by itself just when it is to be killed, as a flapping one does.
+                Err(failure) if failure.is_conflict() && tries > 0 => tokio::time::sleep(PAUSE).await,
+                answer => return answer,
+            }
         }
     }
 
