@@ -5,7 +5,7 @@ use std::fs;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{Engine, Module, Scanner, foretold, four_tasks, untouched};
+use crate::support::{Engine, Module, Scanner, eventually, foretold, four_tasks, untouched};
 
 /// Brings a scanner into the state that Docker calls `status`.
 fn bring_to(status: &str) -> Scanner<'static> {
@@ -216,7 +216,7 @@ fn purge_comes_later_as_well() {
 fn purge_without_absent_does_nothing(#[case] state: &str) {
     let scanner = bring_to("running");
     scanner.module().args(json!({"state": state, "purge": true})).run();
-    assert!(scanner.store().join("identity").exists());
+    eventually("the scanner has its identity", || scanner.store().join("identity").exists());
 }
 
 #[rstest]
