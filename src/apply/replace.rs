@@ -137,13 +137,25 @@ pub async fn put_back(
                     engine.stop(&container, grace).await?;
                 }
             }
-            Undo::Rename(id, name) => engine.rename(&id, &name).await?,
+            Undo::Rename(id, name) => rename(engine, &id, &name, grace).await?,
             Undo::SetRestartPolicy(id, policy) => engine.set_restart_policy(&id, policy).await?,
             Undo::Start(id) => engine.start(&id).await?,
             Undo::Remove(id) => engine.remove(&id).await?,
         }
     }
     Ok(back.current)
+}
+
+/// Gives the container of `id` another name; an engine refuses that for one that is just between two starts, which is then
+/// stopped first.
+async fn rename(engine: &Engine, id: &str, name: &str, grace: Option<i32>) -> Result<(), Failure> {
+    match (engine.rename(id, name).await, engine.look_at(id).await?) {
+        (Err(_), Some(container)) if container.status.is_up() => {
+            engine.stop(&container, grace).await?;
+            engine.rename(id, name).await
+        }
+        (answer, _) => answer,
+    }
 }
 
 /// The containers that a replacement of `name` deals with.

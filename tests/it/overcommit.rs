@@ -141,7 +141,8 @@ fn the_engines_own_figures_count_even_where_the_host_has_others() {
 #[test]
 fn a_rootless_engine_is_warned_about() {
     let engine = Engine::shared();
-    let rootless = Proxy::posing(engine, &json!({"SecurityOptions": ["name=seccomp,profile=default", "name=rootless"]}));
+    let rootless =
+        Proxy::posing(engine, &json!({"SecurityOptions": ["name=seccomp,profile=default", "name=rootless"]}));
     let scanner = Scanner::new(engine);
     let module = || scanner.module().arg("docker_host", rootless.host()).arg("settle", 0);
     let reply = module().check().run().changed();
