@@ -11,7 +11,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## Build the static module binary, library/qcss_scanner
+build: ## Build the static module binary, library/qcss_scanner and its _info
 	@tests/setup/install-requirements rust
 	@tests/setup/build-module
 

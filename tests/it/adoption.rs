@@ -52,7 +52,9 @@ fn a_scanner_that_the_module_made_is_like_one_made_by_hand() {
     assert!(reply.actions().contains(&"create"), "{reply:#?}");
 
     let comparable = |scanner: &Scanner| {
-        let inspect = scanner.inspect();
+        let mut inspect = scanner.inspect();
+        // The docker command sends binds in any order.
+        inspect["HostConfig"]["Binds"].as_array_mut().unwrap().sort_by_key(Value::to_string);
         let said = said(&json!([inspect["HostConfig"], inspect["Config"]["Env"], inspect["Config"]["Cmd"]]));
         let own = scanner.shared_dir().parent().unwrap().display().to_string();
         said.to_string().replace(&scanner.code, "<code>").replace(&own, "<directory>")

@@ -23,6 +23,8 @@ mod engine;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
+mod host_playbooks;
+#[cfg(test)]
 mod image_supply;
 #[cfg(test)]
 mod images;
