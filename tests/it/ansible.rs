@@ -103,6 +103,21 @@ fn the_idempotence_playbook_passes_and_leaves_what_it_made() {
 }
 
 #[test]
+fn the_scenario_for_a_ci_passes_and_leaves_nothing() {
+    let engine = Engine::shared();
+    let directory = engine.temp_dir();
+    let variables = json!({
+        "scenario_engine": engine.host(),
+        "scenario_image": "qualys/qcsa:1",
+        "scenario_dir": directory.path(),
+        "scenario_overcommit": "allow",
+    });
+    let run = Ansible::playbook(engine, "scenario/scenario.yml", &variables).secret("scenario-code").run().changed();
+    assert_eq!(run.task("Assert that none is left")["outcome"], "ok");
+    assert_eq!(directory.path().join("private").read_dir().unwrap().count(), 0);
+}
+
+#[test]
 fn check_and_diff_tell_and_write_nothing() {
     let engine = Engine::shared();
     let (new, drifted) = (Scanner::new(engine), Scanner::new(engine));
