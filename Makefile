@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # rustup's folder, for shells that were open before it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help build demo test lint
+.PHONY: help build demo test matrix lint
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,11 @@ test: ## Run all tests, on throwaway Docker engines (as root)
 	@tests/setup/install-requirements rust ansible engine
 	@tests/setup/build-module
 	cargo test --locked
+
+matrix: ## Run the module with each version of ansible-core, locally and over SSH (as root; VERSIONS="2.14 2.19" for some)
+	@tests/setup/install-requirements rust engine ssh
+	@tests/setup/build-module
+	@tests/matrix/run $(VERSIONS)
 
 lint: ## Check format, clippy, playbooks and YAML
 	@tests/setup/install-requirements rust lint ansible

@@ -101,6 +101,7 @@ impl Ansible {
                 ("ANSIBLE_NOCOWS", "1"),
                 ("ANSIBLE_PYTHON_INTERPRETER", "/usr/bin/python3"),
                 ("LC_ALL", "C.UTF-8"),
+                ("PYTHONDONTWRITEBYTECODE", "1"), // beside the callback
             ])
             .env_remove("DOCKER_HOST");
         Self { command, directory, secrets: Vec::new() }
