@@ -86,6 +86,24 @@ fn the_attributes_say_what_the_module_supports() {
     }
 }
 
+#[test]
+fn every_error_word_and_every_message_of_the_scanner_has_its_advice() {
+    let read = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let page = read("docs/troubleshooting.md");
+    let about = documentation()["qcss_scanner"]["return"]["error"]["description"].to_string();
+    let errors = read("src/error.rs");
+    let words: Vec<_> = errors.lines().filter_map(|line| line.split_once(" => \"")?.1.strip_suffix("\",")).collect();
+    assert_eq!(words.len(), 12, "{words:?}");
+    for word in words {
+        assert!(page.contains(&format!("\n| `{word}` | ")), "{word}");
+        assert!(about.contains(&format!("C({word})")), "{word}");
+    }
+    for message in ["Shared store", "Private store", "perscode has already been used", "use -e QUALYS_URL"] {
+        assert!(page.lines().any(|line| line.starts_with("| `") && line.contains(message)), "{message}");
+        assert!(read("src/scanner/advice.rs").contains(message), "{message}");
+    }
+}
+
 /// The examples are run as they are, but for the directories; and what they return is what is documented.
 #[test]
 fn the_examples_run_and_return_what_is_documented() {
