@@ -43,10 +43,18 @@ def main(venvs, versions):
                     for connection in CONNECTIONS:
                         column = Column(world, venv, version, connection)
                         jobs[version, connection] = pool.submit(column.run)
-                cells = {column: job.result() for column, job in jobs.items()}
+                cells = {column: cells_of(job) for column, job in jobs.items()}
         finally:
             world.end()
     return report(versions, cells)
+
+
+def cells_of(job):
+    """What a column found; a column that broke must not take the others with it."""
+    try:
+        return job.result()
+    except Exception as error:
+        return {"The run itself": repr(error)}
 
 
 def report(versions, cells):
@@ -54,19 +62,20 @@ def report(versions, cells):
     width = max(map(len, features))
     print(f"\n{'':{width}}  " + "  ".join(f"{version:11}" for version in versions))
     print(f"{'':{width}}  " + "  ".join(f"{'local':5} {'ssh':5}" for _ in versions))
-    failures = []
+    failures, total = [], 0
     for feature in features:
         row = []
         for version in versions:
-            columns = ["controller"] if feature in cells[version, "controller"] else CONNECTIONS
+            columns = ["controller"] if any(feature in cells[it, "controller"] for it in versions) else CONNECTIONS
             for column in columns:
-                cause = cells[version, column].get(feature, "no such run")
+                ran = feature == "The run itself"
+                cause = cells[version, column].get(feature, None if ran else "no such run")
+                total += 1
                 if cause is not None:
                     failures.append(f"{feature}, {version}, {column}: {cause}")
                 row.append(f"{'ok' if cause is None else 'FAILED':{11 if column == 'controller' else 5}}")
             row.append("")
         print(f"{feature:{width}}  {' '.join(row)}".rstrip())
-    total = sum(len(column) for column in cells.values())
     print(f"\n{total - len(failures)} passed, {len(failures)} failed")
     for failure in failures:
         print(f"\n{failure}")
