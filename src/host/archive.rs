@@ -57,7 +57,8 @@ pub fn check(path: &Path, image: &ImageRef) -> Result<()> {
     if images.iter().any(|it| it.is(image)) {
         return Ok(());
     }
-    let held: Vec<_> = images.iter().flat_map(Image::names).collect();
+    let mut held: Vec<_> = images.iter().flat_map(Image::names).collect();
+    held.sort_unstable(); // docker save writes them in any order
     let held = if held.is_empty() { "no image".to_owned() } else { held.join(", ") };
     Err(Error::new(
         Kind::ImageNotFound,
