@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustix::fs::Access;
+use rustix::io::Errno;
 
 use crate::error::{Error, Kind, Result};
 use crate::scanner::directory::{Directory, Mode};
@@ -19,15 +20,20 @@ pub fn look(path: &Path) -> Result<OnHost> {
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => Ok(OnHost::Directory(Mode::from_bits(found.permissions().mode()))),
         Ok(_) => Ok(OnHost::Other),
-        // A link that leads nowhere is in the way as well, and so is a file where a parent should be.
-        Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() => {
-            Ok(OnHost::Missing)
-        }
+        // A link that leads nowhere is in the way as well, be it on the way there, and so is a file where a parent should be.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && is_nothing(path) => Ok(OnHost::Missing),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Ok(OnHost::Other)
         }
+        Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => Ok(OnHost::Other),
         Err(error) => Err(failed("look at", path, &error)),
     }
+}
+
+/// Whether nothing is at `path`, which is not found, and all that there is above it are directories.
+fn is_nothing(path: &Path) -> bool {
+    let is_there = |path: &&Path| fs::symlink_metadata(path).is_ok();
+    path.ancestors().find(is_there).is_none_or(|nearest| nearest != path && nearest.is_dir())
 }
 
 /// Makes `path` with all its parents; the last component gets `mode`, else what the umask leaves.
@@ -113,7 +119,10 @@ mod tests {
         fs::write(&file, "").unwrap();
         symlink("/nonexistent/x", &dangling).unwrap();
         symlink(temp.path(), &link).unwrap();
-        for path in [&file, &file.join("below"), &dangling] {
+        let circle = temp.path().join("circle");
+        symlink(&circle, &circle).unwrap();
+        for path in [&file, &file.join("below"), &dangling, &dangling.join("below/it"), &circle, &circle.join("below")]
+        {
             assert_eq!(look(path).unwrap(), OnHost::Other, "{}", path.display());
         }
         assert!(matches!(look(&link).unwrap(), OnHost::Directory(_)));
