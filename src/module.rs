@@ -33,12 +33,14 @@ const LONGEST_TIMEOUT: i64 = 86_400;
 /// Answers the call whose arguments are in the file at `path`.
 #[must_use]
 pub fn answer(path: &Path) -> Reply {
+    guarded(|| Invocation::read(path).map(|invocation| call(&invocation, Path::new(syslog::SOCKET))))
+}
+
+/// The reply of `work`, whatever happens in it.
+fn guarded(work: impl FnOnce() -> Result<Reply>) -> Reply {
     // The panic's own message would end up in the result, and it may hold anything.
     std::panic::set_hook(Box::new(|_| {}));
-    catch_unwind(AssertUnwindSafe(|| {
-        Invocation::read(path).map(|invocation| call(&invocation, Path::new(syslog::SOCKET)))
-    }))
-    .map_or_else(
+    catch_unwind(AssertUnwindSafe(work)).map_or_else(
         |_| {
             let message =
                 "the module has a defect and gave up; run it again with -vvv and report what the task looks like";
@@ -147,6 +149,16 @@ mod tests {
     use super::*;
     use crate::protocol::syslog::Log;
     use std::os::unix::net::UnixDatagram;
+
+    #[test]
+    fn a_defect_says_nothing_of_what_it_met() {
+        let reply = guarded(|| panic!("canary in a panic"));
+        drop(std::panic::take_hook());
+        assert_eq!(reply.exit_code(), 1);
+        let line = reply.into_line();
+        assert!(line.contains(r#""error": "internal""#) || line.contains(r#""error":"internal""#), "{line}");
+        assert!(!line.contains("canary"), "{line}");
+    }
 
     #[test]
     fn the_log_is_told_of_what_is_valid_and_of_nothing_else() {
