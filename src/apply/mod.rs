@@ -79,10 +79,19 @@ impl<'a> Walk<'a> {
     async fn step(&mut self, step: &Step) -> Result<(), Failed> {
         let Self { engine, request, .. } = *self;
         let grace = request.wish.stop_timeout;
+        if matches!(step, Step::Start | Step::Restart | Step::Unpause | Step::Stop | Step::Remove) {
+            // What the container claims shows on the engine already; nobody need wait for a stop or a settling.
+            self.admission = None;
+        }
         match step {
             Step::CreateDirectory(path, mode) => directories::create(path, *mode)?,
             Step::SetMode(path, mode) => directories::set_mode(path, *mode)?,
-            Step::PurgeDirectory(path) => directories::purge(path)?,
+            Step::PurgeDirectory(path) => {
+                if let Some(observed) = self.observed.filter(|observed| observed.status.is_up()) {
+                    self.answered(engine.stop(observed, grace).await)?;
+                }
+                directories::purge(path)?;
+            }
             // Fetched before the lock was taken: it may take long and disturbs nobody.
             Step::PullImage | Step::LoadImage => return Ok(()),
             Step::Create => {
@@ -107,8 +116,7 @@ impl<'a> Walk<'a> {
             }
             Step::Restart => {
                 let observed = self.there()?;
-                self.answered(engine.stop(observed, grace).await)?;
-                self.started(&observed.id, engine.start(&observed.id).await).await?;
+                self.started(&observed.id, engine.restart(observed, grace).await).await?;
             }
             Step::Unpause => self.answered(engine.unpause(&self.there()?.id).await)?,
             Step::Stop => self.answered(engine.stop(self.there()?, grace).await)?,
@@ -144,7 +152,7 @@ impl<'a> Walk<'a> {
 
     /// A scanner that never worked is not left behind: its restart policy would start it again and again.
     async fn remove_created(&mut self, id: &str, error: Error) -> Failed {
-        match self.engine.remove(id).await {
+        match replace::remove(self.engine, id).await {
             Ok(()) => {
                 let error = error.and("the new container was removed again, the private directory kept");
                 Failed { error, rolled_back: true, unfinished: false }

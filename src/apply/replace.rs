@@ -13,11 +13,11 @@ use crate::host::lock::Lock;
 use crate::scanner::desired::{Desired, Request};
 use crate::scanner::name::Name;
 use crate::scanner::observed::Observed;
-use crate::scanner::recovery::{Scene, Undo};
+use crate::scanner::recovery::{Scene, StopOfOld, Undo};
 use crate::scanner::replacement::{self, Call};
 use crate::scanner::restart_policy::RestartPolicy;
 
-/// How often the way back is tried.
+/// How often the way back is tried, and the removal of what is of no use any more.
 const TRIES: u32 = 3;
 /// Between two tries; an engine that restarts is back soon.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -35,10 +35,16 @@ pub async fn run(
     start: bool,
     admission: Option<Lock>,
 ) -> Result<(), Failed> {
-    let mut replacement = Replacement { engine, request, desired, old, admission, new: String::new() };
-    for call in replacement::calls(old, start) {
-        if let Err(error) = replacement.make(call).await {
-            return Err(if call == Call::RemoveOld { left_over(error) } else { undo(engine, request, error).await });
+    let policy = desired.restart_policy.unwrap_or(old.restart_policy);
+    let stop = StopOfOld::NotSent;
+    let mut replacement = Replacement { engine, request, desired, old, policy, admission, stop, new: String::new() };
+    for call in replacement::calls(old, policy, start) {
+        if let Err(failed) = replacement.make(call).await {
+            return Err(if call == Call::RemoveOld {
+                left_over(failed.error)
+            } else {
+                undo(engine, request, old, replacement.stop, failed).await
+            });
         }
     }
     Ok(())
@@ -49,7 +55,23 @@ pub async fn run(
 /// # Errors
 /// When the engine cannot; nothing is undone then, and the next run tries again.
 pub async fn dismiss(engine: &Engine, old: &Observed) -> Result<(), Failed> {
-    engine.remove(&old.id).await.map_err(|failure| left_over(failure.into_error(engine.host())))
+    remove(engine, &old.id).await.map_err(|failure| left_over(failure.into_error(engine.host())))
+}
+
+/// Removes a container that is of no use any more; not at the first failure is it left behind.
+///
+/// # Errors
+/// The last failure.
+pub async fn remove(engine: &Engine, id: &str) -> Result<(), Failure> {
+    let mut outcome = engine.remove(id).await;
+    for _ in 1..TRIES {
+        if outcome.is_ok() {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+        outcome = engine.remove(id).await;
+    }
+    outcome
 }
 
 fn left_over(error: Error) -> Failed {
@@ -62,14 +84,17 @@ struct Replacement<'a> {
     request: &'a Request,
     desired: &'a Desired,
     old: &'a Observed,
+    /// The new one's.
+    policy: RestartPolicy,
     admission: Option<Lock>,
+    stop: StopOfOld,
     /// The id of the new one, once it is made.
     new: String,
 }
 
 impl Replacement<'_> {
-    async fn make(&mut self, call: Call) -> Result<()> {
-        let Self { engine, request: Request { name, wish, .. }, desired, old, .. } = *self;
+    async fn make(&mut self, call: Call) -> Result<(), Failed> {
+        let Self { engine, request: Request { name, wish, .. }, desired, old, policy, .. } = *self;
         let done = match call {
             Call::CreateNew => {
                 let created = engine.create_successor(name, desired, old).await;
@@ -77,73 +102,117 @@ impl Replacement<'_> {
                 created.map(|id| self.new = id)
             }
             Call::SwitchOffOld => engine.set_restart_policy(&old.id, RestartPolicy::No).await,
-            Call::StopOld => engine.stop(old, wish.stop_timeout).await,
+            Call::StopOld => {
+                self.stop = StopOfOld::MaybeSent;
+                engine.end(old, wish.stop_timeout).await
+            }
             Call::SetOldAside => engine.rename(&old.id, &name.outgoing()).await,
+            Call::SwitchOnNew => engine.set_restart_policy(&self.new, policy).await,
             Call::NameNew => engine.rename(&self.new, name.as_str()).await,
             Call::StartNew => {
                 engine.start(&self.new).await.map_err(|failure| settle::could_not_start(failure, engine))?;
-                return settle::stays_up(engine, &self.new, wish.settle).await;
+                return Ok(settle::stays_up(engine, &self.new, wish.settle).await?);
             }
-            Call::RemoveOld => engine.remove(&old.id).await,
+            Call::RemoveOld => remove(engine, &old.id).await,
         };
-        done.map_err(|failure| failure.into_error(engine.host()))
+        done.map_err(|failure| {
+            // What is in doubt may come true when nobody looks any more.
+            let unfinished = failure.leaves_doubt();
+            Failed { error: failure.into_error(engine.host()), rolled_back: false, unfinished }
+        })
     }
 }
 
-/// Puts the old scanner back after `error`.
-pub async fn undo(engine: &Engine, request: &Request, error: Error) -> Failed {
-    let mut outcome = Ok(None);
-    for attempt in 0..TRIES {
-        if attempt > 0 {
-            tokio::time::sleep(PAUSE).await;
+/// Puts the `old` scanner back after a replacement that `failed`.
+async fn undo(engine: &Engine, request: &Request, old: &Observed, stop: StopOfOld, failed: Failed) -> Failed {
+    let Failed { error, unfinished: in_doubt, .. } = failed;
+    let lost = "the old scanner is not lost, but could not be put back yet";
+    match put_back(engine, request, true, stop).await {
+        Ok(Back { current: Some(back), not_started: None }) if back.id == old.id => {
+            let state = if back.status.is_up() { "and running" } else { "as it was" };
+            let error = error.and(format!("the old scanner is back {state}"));
+            Failed { error, rolled_back: true, unfinished: in_doubt }
         }
-        outcome = put_back(engine, &request.name, request.wish.stop_timeout, true).await;
-        if outcome.is_ok() {
-            break;
-        }
-    }
-    match outcome {
-        Ok(back) => {
-            let running = back.is_some_and(|back| back.status.is_up());
-            let state = if running { "and running" } else { "as it was" };
-            Failed { error: error.and(format!("the old scanner is back {state}")), rolled_back: true, unfinished: false }
-        }
+        Ok(Back { current: Some(back), not_started: Some(failure) }) if back.id == old.id => Failed {
+            error: error.and(format!("the old scanner is back, but could not be started again ({failure})")),
+            rolled_back: false,
+            unfinished: in_doubt,
+        },
+        Ok(_) => Failed {
+            error: error.and(format!("{lost} (the engine does not show it); the next run of the task does it")),
+            rolled_back: false,
+            unfinished: true,
+        },
         Err(failure) => Failed {
-            error: error.and(format!(
-                "the old scanner is not lost, but could not be put back yet ({failure}); the next run of the task does it"
-            )),
+            error: error.and(format!("{lost} ({failure}); the next run of the task does it")),
             rolled_back: false,
             unfinished: true,
         },
     }
 }
 
-/// Goes the way back from an interrupted replacement, if there is one; the scanner as it then is.
+/// Where the way back led.
+#[derive(Debug)]
+pub struct Back {
+    /// The container that has the scanner's name now.
+    pub current: Option<Observed>,
+    /// Why it does not run again, where it should.
+    pub not_started: Option<Failure>,
+}
+
+/// Goes the way back from an interrupted replacement, if there is one.
 ///
 /// # Errors
-/// When the engine does not let it; it can be tried again.
-pub async fn put_back(
+/// When the engine does not let it, not even after several tries.
+pub async fn put_back(engine: &Engine, request: &Request, may_start: bool, stop: StopOfOld) -> Result<Back, Failure> {
+    let mut outcome = go_back(engine, request, may_start, stop, false).await;
+    for attempt in 1..TRIES {
+        if outcome.is_ok() {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+        outcome = go_back(engine, request, may_start, stop, attempt + 1 == TRIES).await;
+    }
+    outcome
+}
+
+/// One try; in the last one an old scanner that can never start again does not block the way.
+async fn go_back(
     engine: &Engine,
-    name: &Name,
-    grace: Option<i32>,
+    Request { name, wish, .. }: &Request,
     may_start: bool,
-) -> Result<Option<Observed>, Failure> {
-    let scene = scene(engine, name).await?;
-    let back = scene.way_back(name, may_start);
+    stop: StopOfOld,
+    last: bool,
+) -> Result<Back, Failure> {
+    let grace = wish.stop_timeout;
+    let back = scene(engine, name).await?.way_back(name, may_start, stop);
+    let mut not_started = None;
     for step in back.steps {
         match step {
             Undo::Stop(id) => {
                 if let Some(container) = engine.look_at(&id).await? {
-                    engine.stop(&container, grace).await?;
+                    engine.end(&container, grace).await?;
+                }
+            }
+            Undo::FinishStop(id) => {
+                if let Some(container) = engine.look_at(&id).await? {
+                    match engine.stop(&container, grace).await {
+                        // It goes on running then, which is what it shall do.
+                        Err(failure) if failure.is_refusal() => {}
+                        answer => answer?,
+                    }
                 }
             }
             Undo::Rename(id, name) => rename(engine, &id, &name, grace).await?,
             Undo::SetRestartPolicy(id, policy) => engine.set_restart_policy(&id, policy).await?,
-            Undo::Start(id) => engine.start(&id).await?,
+            Undo::Start(id) => match engine.start(&id).await {
+                Err(failure) if failure.is_refusal() && last => not_started = Some(failure),
+                answer => answer?,
+            },
             Undo::Remove(id) => engine.remove(&id).await?,
         }
     }
-    Ok(back.current)
+    Ok(Back { current: back.current, not_started })
 }
 
 /// Gives the container of `id` another name; an engine refuses that for one that is just between two starts, which is then

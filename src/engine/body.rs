@@ -16,6 +16,7 @@ use crate::scanner::directory::plain;
 use crate::scanner::mount;
 use crate::scanner::observed::Observed;
 use crate::scanner::plan::Update;
+use crate::scanner::restart_policy::RestartPolicy;
 
 /// Where the task's own mounts go.
 const MANAGED: &[&str] = &[mount::SHARED, mount::PRIVATE, mount::CA];
@@ -56,7 +57,6 @@ pub fn successor(
     }
     let mut host_config = carried_host_config(inspected.host_config.clone().unwrap_or_default(), desired);
     adopt_anonymous_volumes(&mut host_config, inspected, image);
-    host_config.restart_policy = Some(to_api_policy(old.restart_policy));
     body.host_config = Some(host_config);
     let mut networks = carried_networks(inspected, desired, old);
     // The network that it is made on goes with the create call, the others follow.
@@ -69,6 +69,8 @@ pub fn successor(
         }
     }
     manage(&mut body, desired);
+    // An engine that restarts must not start it beside the old one; it gets its policy when its turn comes.
+    body.host_config.get_or_insert_default().restart_policy = Some(to_api_policy(RestartPolicy::No));
     let note = [
         (REPLACES, old.id.clone()),
         (WAS_UP, old.status.is_up().to_string()),

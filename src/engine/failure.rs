@@ -58,7 +58,6 @@ impl Failure {
         match error {
             Bollard::DockerResponseServerError { status_code, message } => Self::of_status(*status_code, message),
             Bollard::DockerStreamError { error } => Self::Refused { status: 500, message: error.trim().to_owned() },
-            Bollard::RequestTimeoutError => Self::TimedOut(Duration::ZERO),
             Bollard::SocketNotFoundError(_) => Self::Unreachable,
             other => Self::of_connection(other),
         }
@@ -137,6 +136,18 @@ impl Failure {
     #[must_use]
     pub fn is_removal_in_progress(&self) -> bool {
         matches!(self.root(), Self::Conflict(message) if message.contains("is already in progress"))
+    }
+
+    /// Whether the engine said no, so that it did not do it and will not.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.root(), Self::NotFound(_) | Self::Conflict(_) | Self::Refused { .. })
+    }
+
+    /// Whether the engine may have done it all the same, or may still do it.
+    #[must_use]
+    pub fn leaves_doubt(&self) -> bool {
+        matches!(self.root(), Self::Lost | Self::Garbled | Self::TimedOut(_))
     }
 
     /// The error of a run that could not even talk to the engine at `host`.

@@ -20,7 +20,7 @@ use bollard::Docker;
 use bollard::models::{ContainerCreateBody, ContainerInspectResponse, ContainerUpdateBody, NetworkConnectRequest};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
-    StopContainerOptionsBuilder,
+    RestartContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
 use futures_util::StreamExt;
 use serde::Deserialize;
@@ -251,14 +251,46 @@ impl Engine {
         if let Some(grace) = grace {
             options = options.t(grace);
         }
-        let own = container.stop_timeout.and_then(|seconds| u32::try_from(seconds).ok());
-        let seconds = grace.and_then(|grace| u32::try_from(grace).ok()).or(own).unwrap_or(STOP_TIMEOUT);
-        let limit = self.timeout + Duration::from_secs(u64::from(seconds));
         let stopping = self.docker.stop_container(&container.id, Some(options.build()));
-        match self.call_within(limit, "stop the scanner", stopping).await {
+        match self.call_within(self.with_grace(container, grace), "stop the scanner", stopping).await {
             Err(failure) if failure.is_not_found() => Ok(()),
             answer => answer,
         }
+    }
+
+    /// Stops `container` like [`Self::stop`], and makes sure that it does not run any more.
+    ///
+    /// # Errors
+    /// When the engine cannot, or something keeps it running.
+    pub async fn end(&self, container: &Observed, grace: Option<i32>) -> Result<(), Failure> {
+        self.stop(container, grace).await?;
+        match self.look_at(&container.id).await? {
+            Some(seen) if seen.status.is_up() => {
+                Err(Failure::Conflict("it still runs, or was started again".to_owned()).during("stop the scanner"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Stops `container` and starts it again. That is one call, since the engine goes through with it even when the caller
+    /// ends in the middle.
+    ///
+    /// # Errors
+    /// When the engine cannot.
+    pub async fn restart(&self, container: &Observed, grace: Option<i32>) -> Result<(), Failure> {
+        let mut options = RestartContainerOptionsBuilder::default();
+        if let Some(grace) = grace {
+            options = options.t(grace);
+        }
+        let restarting = self.docker.restart_container(&container.id, Some(options.build()));
+        self.call_within(self.with_grace(container, grace), "restart the scanner", restarting).await
+    }
+
+    /// How long a stop may take.
+    fn with_grace(&self, container: &Observed, grace: Option<i32>) -> Duration {
+        let own = container.stop_timeout.and_then(|seconds| u32::try_from(seconds).ok());
+        let seconds = grace.and_then(|grace| u32::try_from(grace).ok()).or(own).unwrap_or(STOP_TIMEOUT);
+        self.timeout + Duration::from_secs(u64::from(seconds))
     }
 
     /// Removes the container of `id` and its anonymous volumes; fine when it is gone.
@@ -272,7 +304,10 @@ impl Engine {
             tries -= 1;
             let removing = self.docker.remove_container(id, Some(options.clone()));
             match self.call("remove the container", removing).await {
-                Err(failure) if failure.is_not_found() => return Ok(()),
+                // Taken at its word only when it is really gone: nothing else would ever come back for it.
+                Err(failure) if failure.is_not_found() => {
+                    return if self.look_at(id).await?.is_some() { Err(failure) } else { Ok(()) };
+                }
                 // One that was run with --rm is removed by the engine as soon as it is stopped.
                 Err(failure) if failure.is_removal_in_progress() => return self.gone(id).await,
                 // The engine gives up on one that ends by itself just when it is to be killed, as a flapping one does.

@@ -21,9 +21,8 @@ use serde::de::DeserializeOwned;
 use super::failure::Failure;
 use super::host::DockerHost;
 
-/// Seconds; a year.
-const NO_LIMIT: u64 = 31_536_000;
-
+/// The transport itself never gives up: some calls may take long, and those above know which ones.
+const NEVER: u64 = 1 << 32;
 /// A header that only Podman's answers have.
 const LIBPOD: &str = "libpod-api-version";
 
@@ -75,7 +74,7 @@ impl Transport {
             async move { transport.send(request).await.map_err(bollard::errors::Error::from) }
         };
         let address = format!("unix://{}", self.address);
-        let docker = Docker::connect_with_custom_transport(send, Some(address), NO_LIMIT, API_DEFAULT_VERSION);
+        let docker = Docker::connect_with_custom_transport(send, Some(address), NEVER, API_DEFAULT_VERSION);
         let docker = docker.map_err(|error| Failure::new(&error))?;
         docker.negotiate_version().await.map_err(|error| Failure::new(&error))
     }

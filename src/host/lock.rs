@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::directories::{self, failed};
 use crate::error::{Error, Kind, Result};
@@ -67,22 +67,46 @@ impl Subject {
     /// # Errors
     /// When the wait was too long, with the holder, or the host does not allow the file.
     pub async fn lock(&self, patience: Duration) -> Result<Lock> {
-        let mut waited = Duration::ZERO;
+        let trouble = |error| failed("lock in", Path::new(FOLDER), &error);
+        let deadline = Instant::now() + patience;
         loop {
-            let mut file = self.open().map_err(|error| failed("lock in", Path::new(FOLDER), &error))?;
+            let file = self.open().map_err(trouble)?;
+            if let Some(mut file) = self.held(file, deadline, patience).await? {
+                self.sign(&mut file).map_err(trouble)?;
+                return Ok(Lock { _file: file, path: self.path.clone(), keeps_mark: false });
+            }
+        }
+    }
+
+    /// Waits at most `patience` for the run that is at work on it, and keeps others out for as long as one looks. Makes and
+    /// deletes no file: `None` when there is none, so that nobody is at work.
+    ///
+    /// # Errors
+    /// When the wait was too long, with the holder, or the host does not allow the file to be read.
+    pub async fn quiet(&self, patience: Duration) -> Result<Option<Lock>> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let file = match File::open(&self.path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                opened => opened.map_err(|error| failed("look into", Path::new(FOLDER), &error))?,
+            };
+            if let Some(file) = self.held(file, deadline, patience).await? {
+                return Ok(Some(Lock { _file: file, path: self.path.clone(), keeps_mark: true }));
+            }
+        }
+    }
+
+    /// The file once its lock is ours; `None` when the holder finished and took the file away, so that it is no good.
+    async fn held(&self, mut file: File, deadline: Instant, patience: Duration) -> Result<Option<File>> {
+        loop {
             match file.try_lock() {
-                Ok(()) if is_at(&file, &self.path) => {
-                    self.sign(&mut file).map_err(|error| failed("lock in", Path::new(FOLDER), &error))?;
-                    return Ok(Lock { _file: file, path: self.path.clone(), keeps_mark: false });
+                Ok(()) => return Ok(is_at(&file, &self.path).then_some(file)),
+                Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
+                    return Err(self.busy(&mut file, patience));
                 }
-                // The holder finished and took its file away: try with a new one.
-                Ok(()) => continue,
-                Err(TryLockError::WouldBlock) if waited >= patience => return Err(self.busy(&mut file, patience)),
-                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::WouldBlock) => tokio::time::sleep(PAUSE).await,
                 Err(TryLockError::Error(error)) => return Err(failed("lock in", Path::new(FOLDER), &error)),
             }
-            tokio::time::sleep(PAUSE).await;
-            waited += PAUSE;
         }
     }
 
@@ -174,6 +198,23 @@ mod tests {
             assert_eq!((error.kind, error.message.ends_with(&holder)), (Kind::Timeout, true), "{error}");
             drop(lock);
             assert!(!subject.is_marked());
+        });
+    }
+
+    #[test]
+    fn who_only_looks_waits_and_leaves_everything_as_it_was() {
+        let temp = tempfile::tempdir().unwrap();
+        let subject = Subject::scanner(&temp.path().join("a.sock"), "scanner");
+        runtime().block_on(async {
+            assert!(subject.quiet(Duration::ZERO).await.unwrap().is_none() && !subject.is_marked());
+            let lock = subject.lock(Duration::ZERO).await.unwrap();
+            assert_eq!(subject.quiet(Duration::ZERO).await.unwrap_err().kind, Kind::Timeout);
+            lock.leave_mark();
+            let quiet = subject.quiet(Duration::ZERO).await.unwrap().unwrap();
+            assert_eq!(subject.lock(Duration::ZERO).await.unwrap_err().kind, Kind::Timeout);
+            drop(quiet);
+            assert!(subject.is_marked());
+            drop(subject.lock(Duration::ZERO).await.unwrap());
         });
     }
 

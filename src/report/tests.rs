@@ -138,7 +138,7 @@ fn every_action_has_its_word_and_its_sentence() {
 #[case::two_updates_are_said_once(json!({"cpus": 1, "private_dir_mode": "0755"}), Some(by_hand()), true,
     "updated: `scanner`", "would update: `scanner`")]
 #[case::remove(json!({"state": "absent", "purge": true}), Some(by_hand()), true,
-    "removed, deleted the private directory: `scanner`", "would remove, delete the private directory: `scanner`")]
+    "deleted the private directory, removed: `scanner`", "would delete the private directory, remove: `scanner`")]
 #[case::unpause(json!({}), Some(by_hand().with_status(Status::Paused)), true,
     "unpaused: `scanner`", "would unpause: `scanner`")]
 fn one_line_for_people(
@@ -328,8 +328,8 @@ fn the_diff_of_a_change_shows_what_changes_beside_what_stays() {
 fn the_diff_of_a_removal() {
     let options = json!({"state": "absent", "purge": true});
     insta::assert_snapshot!(diff(&options, &situation(Some(by_hand()))), @r"
-    state: running
     private_dir: /usr/qualys/private/********
+    state: running
     ---
     state: absent
     ");

@@ -25,6 +25,7 @@ use crate::report::Report;
 use crate::scanner::desired::Request;
 use crate::scanner::observed::{Observed, Status};
 use crate::scanner::plan::{Asks, Plan};
+use crate::scanner::recovery::StopOfOld;
 
 /// How many scanners are looked at side by side; each needs a connection of its own.
 const SIDE_BY_SIDE: usize = 4;
@@ -107,7 +108,7 @@ pub async fn run(
 struct Look {
     view: View,
     plan: Plan,
-    /// A replacement was interrupted, or another run is at work.
+    /// A replacement was interrupted, or a run left its mark.
     unfinished: bool,
 }
 
@@ -120,16 +121,16 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn look(&self) -> Result<Look> {
-        let marked = self.subject().is_marked();
-        let mut view = self.view(marked).await?;
+        let (mut view, marked) = self.quiet_view().await?;
         let interrupted = view.scene.is_interrupted();
         if interrupted {
             // The world as it will be when the way back has been gone.
-            view.situation.observed = view.scene.way_back(&self.request.name, self.may_start()).current;
+            view.situation.observed =
+                view.scene.way_back(&self.request.name, self.may_start(), StopOfOld::MaybeSent).current;
         }
         let plan = match self.plan(&view).await {
             Ok(plan) => plan,
-            // Another run may be half-way; what is refused now may be right when it has finished.
+            // A run was killed or left something in doubt; what is refused now may be right when that is put in order.
             Err(_) if marked && !self.settings.check_mode => Plan::default(),
             Err(error) => return Err(error),
         };
@@ -145,6 +146,26 @@ impl Run<'_> {
 
     fn candidate<'b>(&'b self, view: &'b View, plan: &'b Plan) -> Candidate<'b> {
         Candidate { request: self.request, view, plan }
+    }
+
+    /// How long another run is waited for.
+    fn patience(&self) -> Duration {
+        let wish = &self.request.wish;
+        let grace = wish.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(10);
+        self.settings.timeout + wish.settle + Duration::from_secs(grace)
+    }
+
+    /// A look while no other run is at work, and whether one left its mark; leaves nothing behind.
+    async fn quiet_view(&self) -> Result<(View, bool)> {
+        let subject = self.subject();
+        loop {
+            let quiet = subject.quiet(self.patience()).await?;
+            let view = self.view(quiet.is_some()).await;
+            // Else another run was at work while this one looked; what it saw is half-done then.
+            if quiet.is_some() || !subject.is_marked() {
+                return Ok((view?, quiet.is_some()));
+            }
+        }
     }
 
     async fn view(&self, closely: bool) -> Result<View> {
@@ -181,10 +202,13 @@ impl Run<'_> {
         report: &mut Report,
         admitted: &mut Admitted,
     ) -> Result<(), Failed> {
-        let wish = &self.request.wish;
-        let grace = wish.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(10);
-        let patience = self.settings.timeout + wish.settle + Duration::from_secs(grace);
+        let patience = self.patience();
         let lock = self.subject().lock(patience).await?;
+        let resources = Subject::engine(self.settings.docker_host.socket());
+        if resources.is_marked() {
+            // Nobody looks closer because of this one; the killed run that left it need not leave it for ever.
+            drop(resources.lock(Duration::ZERO).await);
+        }
         let outcome = self.change(task, patience, report, admitted).await;
         match &outcome {
             Err(failed) if failed.unfinished => lock.leave_mark(),
@@ -208,14 +232,18 @@ impl Run<'_> {
         report.planned(&plan, view.situation.observed.as_ref());
         if !plan.is_empty() {
             // Nobody else may take the same code, directory or resources between the look and the claim.
-            let admission = Subject::engine(self.settings.docker_host.socket()).lock(patience).await?;
+            let admission = if plan.claims_identity() || plan.asks() != Asks::Nothing {
+                Some(Subject::engine(self.settings.docker_host.socket()).lock(patience).await?)
+            } else {
+                None
+            };
             // The others of the task count as they will be: one that grows may come before the one that makes room.
             let now = self.candidate(&view, &plan);
             let task = task.iter().map(|it| if std::ptr::eq(it.request, self.request) { now } else { *it });
             admit(self.engine, &task.collect::<Vec<_>>(), admitted).await.map_err(|refused| refused.error)?;
             let mut walk = Walk::new(self.engine, self.request, view.situation.observed.as_ref(), &mut report.actions);
             // A start changes nothing in what the next run sees, and may take long.
-            walk.admission = Some(admission).filter(|_| plan.creates() || plan.asks() == Asks::Growth);
+            walk.admission = admission.filter(|_| plan.creates() || plan.asks() == Asks::Growth);
             walk.along(&plan).await?;
         }
         let found = self.engine.container(self.request.name.as_str()).await.map_err(|failure| self.failed(failure))?;
@@ -239,7 +267,8 @@ impl Run<'_> {
     /// Finishes an interrupted replacement that is just what is wanted, or puts the old scanner back.
     async fn recover(&self, view: View, report: &mut Report) -> Result<View, Failed> {
         let wish = &self.request.wish;
-        if let Some((current, outgoing)) = view.scene.unconfirmed()
+        let manages_policy = wanted(self.request).is_some_and(|desired| desired.restart_policy.is_some());
+        if let Some((current, outgoing)) = view.scene.finishable(manages_policy)
             && self.may_start()
             && let Ok(plan) = self.plan(&view).await
             && !plan.creates()
@@ -256,13 +285,22 @@ impl Run<'_> {
                 return Ok(self.view(true).await?);
             }
         }
-        let back = replace::put_back(self.engine, &self.request.name, wish.stop_timeout, self.may_start()).await;
+        let back = replace::put_back(self.engine, self.request, self.may_start(), StopOfOld::MaybeSent).await;
         let still = "an interrupted replacement is still to be put back, which the next run tries again";
-        back.map_err(|failure| Failed {
-            error: self.failed(failure).and(still),
+        let unfinished = |failure, left: &str| Failed {
+            error: self.failed(failure).and(left),
             rolled_back: false,
             unfinished: true,
-        })?;
+        };
+        let back = back.map_err(|failure| unfinished(failure, still))?;
+        if let Some(failure) = back.not_started
+            && wish.state != State::Started
+        {
+            return Err(unfinished(
+                failure,
+                "the scanner is back after an interrupted replacement, but does not start",
+            ));
+        }
         report.actions.push("recover");
         Ok(self.view(true).await?)
     }

@@ -371,19 +371,17 @@ impl Plan {
     }
 
     fn absent(&mut self, request: &Request, observed: Option<&Observed>, situation: &Situation) -> Result<()> {
-        if let Some(observed) = observed {
-            self.step(Step::Remove, "state", observed.status.word(), State::Absent.word());
-        }
-        if !request.wish.purge {
-            return Ok(());
-        }
-        let Some(directory) = purged(request, observed)? else { return Ok(()) };
-        match situation.identity_dir {
-            OnHost::Missing => {}
-            OnHost::Directory(_) => {
+        let purged = if request.wish.purge { purged(request, observed)? } else { None };
+        // Before the container goes: it may be all that knows the directory, should the run be interrupted.
+        match (purged, situation.identity_dir) {
+            (None, _) | (Some(_), OnHost::Missing) => {}
+            (Some(directory), OnHost::Directory(_)) => {
                 self.step(Step::PurgeDirectory(directory.clone()), "private_dir", directory.as_str(), Value::Null);
             }
-            OnHost::Other => return Err(no_directory("private_dir", &directory)),
+            (Some(directory), OnHost::Other) => return Err(no_directory("private_dir", &directory)),
+        }
+        if let Some(observed) = observed {
+            self.step(Step::Remove, "state", observed.status.word(), State::Absent.word());
         }
         Ok(())
     }

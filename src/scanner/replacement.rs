@@ -8,14 +8,18 @@ use super::restart_policy::RestartPolicy;
 /// One call; "old" has the scanner's name at first, "new" in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
-    /// Make the new one, not running, under its temporary name, with a note of whom it replaces.
+    /// Make the new one, not running and without a restart policy, under its temporary name, with a note of whom it
+    /// replaces.
     CreateNew,
     /// An engine that starts in the middle must not bring the old one back beside the new one.
     SwitchOffOld,
-    /// Stop the old one; fine when it is stopped, which nobody can know until it is asked.
+    /// Stop the old one and see that it is down; fine when it was, which nobody can know until it is asked.
     StopOld,
-    /// Put the old one aside under its other name.
+    /// Put the old one aside under its other name. Not while it is up: engines refuse to rename one that is between two
+    /// starts, or has no network of its own.
     SetOldAside,
+    /// Give the new one its restart policy, now that an engine that restarts cannot bring it back beside the old one.
+    SwitchOnNew,
     /// Give the new one the scanner's name.
     NameNew,
     /// Start the new one and see it stay up.
@@ -24,14 +28,15 @@ pub enum Call {
     RemoveOld,
 }
 
-/// The calls that replace `old`; the new one runs in the end when `start`.
+/// The calls that replace `old`; the new one has the restart policy `policy` in the end, and runs when `start`.
 #[must_use]
-pub fn calls(old: &Observed, start: bool) -> Vec<Call> {
+pub fn calls(old: &Observed, policy: RestartPolicy, start: bool) -> Vec<Call> {
     let all = [
         (true, Call::CreateNew),
         (old.restart_policy != RestartPolicy::No, Call::SwitchOffOld),
         (true, Call::StopOld),
         (true, Call::SetOldAside),
+        (policy != RestartPolicy::No, Call::SwitchOnNew),
         (true, Call::NameNew),
         (start, Call::StartNew),
         (true, Call::RemoveOld),

@@ -148,7 +148,7 @@ fn is_replaced(#[case] made: &str, #[case] wanted: Value, #[case] differences: V
     assert_shown_in_diff(&reply["diff"], &differences);
     let inspect = scanner.inspect();
     assert_ne!(inspect["Id"], old);
-    assert_eq!(scanner.containers(), [inspect["Id"].as_str().unwrap()], "no leftovers");
+    assert_eq!(scanner.ids(), [inspect["Id"].as_str().unwrap()], "no leftovers");
     assert!(!reply.line.contains("canary") && !reply.line.contains("old-pass"), "{}", reply.line);
 }
 
@@ -223,7 +223,7 @@ fn a_running_scanner_keeps_its_identity_and_runs(#[case] made: &str, #[case] wan
     let reply = four_tasks(&scanner, || scanner.module().args(wanted.clone()));
     assert_eq!(reply.actions(), ["replace"], "{reply:#?}");
     let inspect = scanner.inspect();
-    assert_eq!(scanner.containers(), [inspect["Id"].as_str().unwrap()], "no leftovers");
+    assert_eq!(scanner.ids(), [inspect["Id"].as_str().unwrap()], "no leftovers");
     assert_ne!(inspect["Id"], old);
     assert_eq!(inspect["State"]["Running"], true);
     assert_eq!(fs::read_to_string(scanner.store().join("identity")).unwrap(), identity);
@@ -262,7 +262,7 @@ fn a_replacement_runs_when_it_shall(#[case] from: &str, #[case] state: &str, #[c
     let reply = four_tasks(&scanner, task);
     assert_eq!(reply.actions(), ["replace"]);
     assert_eq!(scanner.inspect()["State"]["Status"], to);
-    assert_eq!(scanner.containers().len(), 1);
+    assert_eq!(scanner.ids().len(), 1);
 }
 
 #[test]

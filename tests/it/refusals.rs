@@ -172,7 +172,7 @@ fn what_another_scanner_uses(
     let message = refused(&scanner, "already_in_use", || scanner.module());
     assert!(message.contains(named) && message.ends_with(&format!("`{}`", neighbour.name)), "{message}");
     assert!(!message.contains(code.as_str()), "{message}");
-    assert_eq!(scanner.containers(), [""; 0]);
+    assert_eq!(scanner.ids(), [""; 0]);
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn what_would_lose_a_scanner_that_removes_itself(#[case] named: &str, #[case] st
     let message = refused(&scanner, "needs_replacement", || scanner.module().args(options.clone()).arg("state", state));
     assert!(message.contains("--rm") && (named == "stopped" || message.contains(named)), "{message}");
     foretold(&scanner, || scanner.module().arg("state", "absent")).changed();
-    assert_eq!(scanner.containers(), [""; 0]);
+    assert_eq!(scanner.ids(), [""; 0]);
 }
 
 #[rstest]

@@ -172,7 +172,7 @@ fn a_host_is_divided_as_a_whole() {
         json!([{"name": fifth.name, "personalization_code": fifth.code, "memory": "40%", "cpus": "25%"}, gone]);
     let reply = task(&engine, &scanners, &[]).arg("overcommit", "deny").arg("scanners", entries).run();
     let reply = reply.changed();
-    assert_eq!(reply["results"][1]["actions"], json!(["remove", "purge_directory"]));
+    assert_eq!(reply["results"][1]["actions"], json!(["purge_directory", "remove"]));
     assert!(fifth.exists() && !scanners[0].exists());
     assert_eq!(reply["host"]["cpus"]["available"], 0.0);
 }
@@ -196,7 +196,7 @@ fn each_has_its_own_state_and_those_that_are_not_listed_are_left_alone() {
     assert_eq!(changed(&module().check().run().changed()), [true, true, true, false]);
     let reply = module().run().changed();
     let actions: Vec<_> = reply["results"].as_array().unwrap().iter().map(|it| it["actions"].clone()).collect();
-    assert_eq!(actions, [json!(["remove"]), json!(["remove", "purge_directory"]), json!(["stop"]), json!([])]);
+    assert_eq!(actions, [json!(["remove"]), json!(["purge_directory", "remove"]), json!(["stop"]), json!([])]);
     assert!(scanners[0].store().exists() && !store.exists());
     assert_eq!(scanners[2].inspect()["State"]["Running"], false);
     assert_eq!(scanners[4].inspect()["State"]["Running"], true);

@@ -44,7 +44,7 @@ fn a_first_start_that_fails_leaves_nothing(
     // The engine forgets the code with the next start.
     let says_code = message.contains(&format!("exit code {code}")) || message.contains("it ended and");
     assert!(says_code && message.contains("its last lines: scanner died"), "{message}");
-    assert_eq!(scanner.containers(), [""; 0]);
+    assert_eq!(scanner.ids(), [""; 0]);
     assert!(scanner.store().join("identity").exists(), "the private directory is kept");
 }
 
@@ -105,7 +105,7 @@ fn a_flapping_scanner_is_never_ok(#[values("started", "present")] state: &str) {
     for options in [json!({"restart": true}), json!({"memory": "64M"}), json!({"memory": "64M", "env": {"A": "1"}})] {
         scanner.module().args(options).args(json!({"state": state, "settle": 1})).run().refused("start_failed");
     }
-    assert_eq!(scanner.containers().len(), 1);
+    assert_eq!(scanner.ids().len(), 1);
     assert_eq!(scanner.inspect()["HostConfig"]["RestartPolicy"]["Name"], "always");
 }
 
@@ -117,7 +117,7 @@ fn a_flapping_scanner_can_be_stopped_and_removed(#[case] options: Value, #[case]
     let reply = scanner.module().args(options.clone()).run().changed();
     assert_eq!(reply.actions(), [action]);
     scanner.module().args(options).run().unchanged();
-    assert!(scanner.containers().is_empty() || scanner.inspect()["State"]["Status"] == "exited");
+    assert!(scanner.ids().is_empty() || scanner.inspect()["State"]["Status"] == "exited");
 }
 
 /// The engine waits longer before each start, and then for a second or two.
@@ -240,7 +240,7 @@ fn a_replacement_that_fails_puts_the_old_one_back(
     let message = reply.refused(error);
     assert!(message.contains(named) && message.contains("the old scanner is back"), "{message}");
 
-    assert_eq!(scanner.containers(), [id]);
+    assert_eq!(scanner.ids(), [id]);
     assert_eq!((settings(&scanner), identity()), before);
     let runs = if from == "exited" { "exited" } else { "running" };
     assert_eq!(scanner.inspect()["State"]["Status"], runs);

@@ -30,7 +30,7 @@ fn bring_to(status: &str) -> Scanner<'static> {
 
 /// What `status` is after a task, `nothing` when there is no container.
 fn status(scanner: &Scanner) -> String {
-    if scanner.containers().is_empty() {
+    if scanner.ids().is_empty() {
         return "nothing".to_owned();
     }
     scanner.inspect()["State"]["Status"].as_str().unwrap().to_owned()
@@ -154,7 +154,7 @@ fn recreate_always_replaces_without_a_difference(#[case] from: &str, #[case] sta
     assert_ne!(scanner.inspect()["Id"], id);
     assert_eq!(reply["container"]["id"], scanner.inspect()["Id"]);
     assert_eq!(status(&scanner), to);
-    assert_eq!(scanner.containers().len(), 1);
+    assert_eq!(scanner.ids().len(), 1);
     scanner.module().args(json!({"recreate": "no", "state": state})).run().unchanged();
 }
 
@@ -193,7 +193,7 @@ fn purge_deletes_the_private_directory_with_the_scanner(
         return;
     }
     let reply = four_tasks(&scanner, task);
-    assert_eq!(reply.actions(), ["remove", "purge_directory"]);
+    assert_eq!(reply.actions(), ["purge_directory", "remove"]);
     assert_eq!(status(&scanner), "nothing");
     assert!(!scanner.store().exists() && scanner.private_dir().exists() && scanner.shared_dir().exists());
 }

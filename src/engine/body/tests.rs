@@ -115,7 +115,7 @@ fn a_successor_takes_over_everything_that_the_task_does_not_manage() {
     PidsLimit: 500
     PortBindings: {"8080/tcp":[{"HostIp":"127.0.0.1","HostPort":"18080"}]}
     ReadonlyPaths: ["/proc/bus","/proc/fs","/proc/irq","/proc/sys","/proc/sysrq-trigger"]
-    RestartPolicy: {"MaximumRetryCount":3,"Name":"on-failure"}
+    RestartPolicy: {"Name":"no"}
     Runtime: "runc"
     SecurityOpt: ["no-new-privileges","label=disable"]
     ShmSize: 33554432

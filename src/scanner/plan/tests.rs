@@ -353,10 +353,10 @@ fn a_replacement_says_where_the_state_changes_too() {
 fn purge_deletes_the_directory_of_the_code() {
     let options = json!({"state": "absent", "purge": true});
     insta::assert_snapshot!(plan(&options, &situation(Some(by_hand()))), @r#"
-    state: "running" -> "absent" by remove
     private_dir: "/usr/qualys/private/code-4711" -> null by purge_directory
-    => remove
+    state: "running" -> "absent" by remove
     => purge_directory /usr/qualys/private/code-4711
+    => remove
     "#);
     insta::assert_snapshot!(plan(&options, &situation(None)), @r#"
     private_dir: "/usr/qualys/private/code-4711" -> null by purge_directory
@@ -377,10 +377,10 @@ fn purge_without_the_code_trusts_only_a_directory_that_bears_it() {
     let purge = run_state(&json!({"state": "absent", "purge": true}));
     let plan = |observed| text(Plan::make(&purge, &situation(observed)));
     insta::assert_snapshot!(plan(Some(by_hand())), @r#"
-    state: "running" -> "absent" by remove
     private_dir: "/usr/qualys/private/code-4711" -> null by purge_directory
-    => remove
+    state: "running" -> "absent" by remove
     => purge_directory /usr/qualys/private/code-4711
+    => remove
     "#);
     insta::assert_snapshot!(plan(None), @"nothing");
     insta::assert_snapshot!(plan(Some(by_hand().with_mount("/srv/else", mount::PRIVATE, "z"))), @"invalid_arguments: purge deletes <private_dir>/<code> only, and this scanner keeps its identity elsewhere; give personalization_code, qualys_url, image and private_dir, or delete the directory by hand: `scanner`");

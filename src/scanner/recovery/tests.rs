@@ -12,12 +12,23 @@ fn name() -> Name {
     Name::parse("scanner").unwrap()
 }
 
+/// What outlives the one who asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OnItsWay {
+    StopOfOld,
+    StartOfNew,
+}
+
 /// An engine in memory, which never lets two scanners run and never loses one.
 #[derive(Debug, Clone)]
 struct Engine {
     containers: Vec<Observed>,
     /// Ids of those that were stopped and not started since, which an engine remembers.
     stopped_by_hand: BTreeSet<String>,
+    /// Asked for by a run that did not live to see it.
+    on_its_way: Option<OnItsWay>,
+    /// The new one, and with it the note whether the old one ran, had to go before the old one could be started.
+    forgot: bool,
     /// What the new one does after its start.
     new_becomes: Status,
     /// Whether the new one was seen to work, or need not.
@@ -29,7 +40,16 @@ struct Engine {
 impl Engine {
     fn new(old: Observed, start: bool, new_becomes: Status) -> Self {
         let stopped_by_hand = (old.status == Status::Exited).then(|| old.id.clone()).into_iter().collect();
-        Self { containers: vec![old], stopped_by_hand, new_becomes, new_works: !start, log: Vec::new() }
+        let containers = vec![old];
+        Self {
+            containers,
+            stopped_by_hand,
+            on_its_way: None,
+            forgot: false,
+            new_becomes,
+            new_works: !start,
+            log: Vec::new(),
+        }
     }
 
     fn get(&mut self, id: &str) -> &mut Observed {
@@ -49,11 +69,12 @@ impl Engine {
                 let restart_policy = old.restart_policy;
                 let note = Replaces { id: old.id.clone(), was_up: old.status.is_up(), restart_policy };
                 let new = Observed { id: "new".to_owned(), name: name().incoming(), replaces: Some(note), ..by_hand() };
-                self.containers.push(new.with_status(Status::Created).with_policy(restart_policy));
+                self.containers.push(new.with_status(Status::Created).with_policy(RestartPolicy::No));
             }
             Call::SwitchOffOld => self.get("old").restart_policy = RestartPolicy::No,
             Call::StopOld => self.stop("old"),
             Call::SetOldAside => self.rename("old", &name().outgoing()),
+            Call::SwitchOnNew => self.get("new").restart_policy = old.restart_policy,
             Call::NameNew => self.rename("new", "scanner"),
             Call::StartNew => self.start("new"),
             Call::RemoveOld => self.remove("old"),
@@ -64,7 +85,7 @@ impl Engine {
     fn back(&mut self, call: &Undo) {
         self.log.push(format!("{call:?}"));
         match call {
-            Undo::Stop(id) => self.stop(id),
+            Undo::Stop(id) | Undo::FinishStop(id) => self.stop(id),
             Undo::Rename(id, name) => self.rename(id, name),
             Undo::SetRestartPolicy(id, policy) => self.get(id).restart_policy = *policy,
             Undo::Start(id) => self.start(id),
@@ -73,11 +94,24 @@ impl Engine {
         self.check();
     }
 
+    /// A stop ends with the container's end; one that is sent while another is under way waits for the same.
     fn stop(&mut self, id: &str) {
+        self.on_its_way = self.on_its_way.filter(|it| (id, *it) != ("old", OnItsWay::StopOfOld));
         if self.get(id).status != Status::Created {
             self.get(id).status = Status::Exited;
             self.stopped_by_hand.insert(id.to_owned());
         }
+    }
+
+    /// What a run asked for that did not live to see it.
+    fn come_true(&mut self) {
+        let Some(it) = self.on_its_way.take() else { return };
+        self.log.push(format!("{it:?} comes true"));
+        match it {
+            OnItsWay::StopOfOld => self.stop("old"),
+            OnItsWay::StartOfNew => self.start("new"),
+        }
+        self.check();
     }
 
     fn rename(&mut self, id: &str, name: &str) {
@@ -89,17 +123,22 @@ impl Engine {
         let before = self.get(id).status;
         assert_ne!(before, Status::Paused, "an engine refuses this: {:#?}", self.log);
         self.get(id).status = if id == "new" { self.new_becomes } else { Status::Running };
+        self.on_its_way = self.on_its_way.filter(|it| (id, *it) != ("new", OnItsWay::StartOfNew));
+        self.forgot &= id != "old";
         self.new_works |= id == "new" && self.new_becomes == Status::Running;
         self.stopped_by_hand.remove(id);
     }
 
     fn remove(&mut self, id: &str) {
+        self.forgot = id == "new" && self.get(id).status == Status::Created;
+        self.on_its_way = self.on_its_way.filter(|it| (id, *it) != ("new", OnItsWay::StartOfNew));
         self.containers.retain(|container| container.id != id);
     }
 
     /// dockerd ends and starts again: policies are at work, for the stopped ones too (seen on 20.10), not for the created ones.
     fn restart(&mut self) {
         self.log.push("the engine restarts".to_owned());
+        self.on_its_way = None;
         for container in &mut self.containers {
             let by_hand = self.stopped_by_hand.contains(&container.id);
             let comes_back = match container.restart_policy {
@@ -118,7 +157,8 @@ impl Engine {
     fn state(&self) -> String {
         let containers: Vec<_> =
             self.containers.iter().map(|it| (&it.id, &it.name, it.status, it.restart_policy)).collect();
-        format!("{containers:?} {:?} {:?} {}", self.stopped_by_hand, self.new_becomes, self.new_works)
+        let Self { stopped_by_hand, on_its_way, forgot, new_becomes, new_works, .. } = self;
+        format!("{containers:?} {stopped_by_hand:?} {on_its_way:?} {forgot} {new_becomes:?} {new_works}")
     }
 
     fn check(&self) {
@@ -141,13 +181,25 @@ struct Explorer {
 impl Explorer {
     /// The run that replaces, cut off after each of its calls.
     fn replace(&mut self, engine: &Engine) {
-        let calls = calls(&self.old, self.start);
+        let calls = calls(&self.old, self.old.restart_policy, self.start);
         for restart in (0..=calls.len()).map(Some).chain([None]) {
             let mut engine = engine.clone();
             for (at, call) in calls.iter().enumerate() {
                 self.next_run(&engine, restart.is_some_and(|restart| restart < at));
                 if restart == Some(at) {
                     engine.restart();
+                }
+                if *call == Call::StopOld && matches!(engine.get("old").status, Status::Running | Status::Restarting) {
+                    self.next_run(
+                        &Engine { on_its_way: Some(OnItsWay::StopOfOld), ..engine.clone() },
+                        restart.is_some(),
+                    );
+                }
+                if *call == Call::StartNew {
+                    self.next_run(
+                        &Engine { on_its_way: Some(OnItsWay::StartOfNew), ..engine.clone() },
+                        restart.is_some(),
+                    );
                 }
                 engine.forward(*call, &self.old);
                 if *call == Call::StartNew && engine.get("new").status != Status::Running {
@@ -174,10 +226,10 @@ impl Explorer {
                 continue;
             }
             for may_start in [true, false] {
-                let way_back = scene.way_back(&name(), may_start);
+                let way_back = scene.way_back(&name(), may_start, StopOfOld::MaybeSent);
                 self.walk(&engine, &way_back.steps, restarted, may_start, &way_back.current.unwrap());
             }
-            if let Some((new, old)) = scene.unconfirmed().filter(|_| self.start) {
+            if let Some((new, old)) = scene.finishable(false).filter(|_| self.start) {
                 let mut engine = engine.clone();
                 engine.new_becomes = Status::Running;
                 let steps = [Undo::Start(new.id.clone()), Undo::Remove(old.id.clone())];
@@ -188,6 +240,19 @@ impl Explorer {
     }
 
     fn walk(&mut self, engine: &Engine, steps: &[Undo], restarted: bool, may_start: bool, foreseen: &Observed) {
+        if engine.on_its_way.is_some() {
+            // What was asked for comes true before any of the calls.
+            for comes_true in 0..=steps.len() {
+                let mut engine = engine.clone();
+                for (at, step) in steps.iter().enumerate() {
+                    if at == comes_true {
+                        engine.come_true();
+                    }
+                    engine.back(step);
+                }
+                self.end(&engine, restarted, may_start);
+            }
+        }
         for restart in (0..=steps.len()).map(Some).chain([None]) {
             let mut engine = engine.clone();
             for (at, step) in steps.iter().enumerate() {
@@ -217,11 +282,12 @@ impl Explorer {
     fn end(&mut self, engine: &Engine, restarted: bool, may_start: bool) {
         self.ends += 1;
         let [left] = engine.containers.as_slice() else { panic!("something is left over: {engine:#?}") };
+        assert!(engine.on_its_way.is_none(), "it comes true when nobody looks any more: {:#?}", engine.log);
         assert_eq!(left.name, "scanner", "{:#?}", engine.log);
         assert_eq!(left.restart_policy, self.old.restart_policy, "{:#?}", engine.log);
         let runs = if left.id == "old" { self.old.status.is_up() } else { self.start };
         // An engine that restarts makes its own choice of what comes back.
-        if may_start && !restarted {
+        if may_start && !restarted && !engine.forgot {
             assert_eq!(left.status.is_up(), runs, "{:#?}", engine.log);
         }
     }
@@ -250,7 +316,9 @@ fn no_kill_and_no_restart_of_the_engine_loses_or_doubles_a_scanner() {
 fn new(name: &str, status: Status) -> Observed {
     let note = Replaces { id: "old".to_owned(), was_up: true, restart_policy: RestartPolicy::Always };
     let new = Observed { id: "new".to_owned(), name: name.to_owned(), replaces: Some(note), ..by_hand() };
-    new.with_status(status).with_policy(RestartPolicy::Always)
+    // It gets its policy before it gets the scanner's name.
+    let is_fresh = status == Status::Created && name != "scanner";
+    new.with_status(status).with_policy(if is_fresh { RestartPolicy::No } else { RestartPolicy::Always })
 }
 
 fn old(name: &str, status: Status) -> Observed {
@@ -266,9 +334,10 @@ fn way_back(containers: impl IntoIterator<Item = Observed>, may_start: bool) -> 
     }
     let [current, incoming, outgoing] = seen;
     let scene = Scene::new(current, incoming, outgoing);
-    let back = scene.way_back(&name(), may_start);
+    let back = scene.way_back(&name(), may_start, StopOfOld::MaybeSent);
     let steps = back.steps.iter().map(|step| match step {
         Undo::Stop(id) => format!("stop {id}"),
+        Undo::FinishStop(id) => format!("finish the stop of {id}"),
         Undo::Rename(id, name) => format!("rename {id} to {name}"),
         Undo::SetRestartPolicy(id, policy) => format!("set restart policy of {id} to {policy}"),
         Undo::Start(id) => format!("start {id}"),
@@ -285,13 +354,14 @@ fn the_way_back_from_every_row() {
     let created = way_back([old("scanner", Status::Running), new(temporary, Status::Created)], true);
     insta::assert_snapshot!(created, @r"
     interrupted
+    finish the stop of old
     set restart policy of old to always
     start old
     remove new
     old is running
     ");
-    let stopped = way_back([old("scanner", Status::Exited), new(temporary, Status::Created)], true);
-    insta::assert_snapshot!(stopped, @r"
+    let told_to_stop = way_back([old("scanner", Status::Exited), new(temporary, Status::Created)], true);
+    insta::assert_snapshot!(told_to_stop, @r"
     interrupted
     set restart policy of old to always
     start old
@@ -310,11 +380,11 @@ fn the_way_back_from_every_row() {
     let named = way_back([old(aside, Status::Exited), new("scanner", Status::Created)], true);
     insta::assert_snapshot!(named, @r"
     interrupted
-    rename new to scanner.qcss-new
-    rename old to scanner
+    set restart policy of new to no
     set restart policy of old to always
-    start old
     remove new
+    rename old to scanner
+    start old
     old is running
     ");
     let started = way_back([old(aside, Status::Exited), new("scanner", Status::Running)], true);

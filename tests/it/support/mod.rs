@@ -2,7 +2,9 @@
 
 mod ansible;
 mod engine;
+mod events;
 mod fake_engine;
+mod fault;
 mod module;
 mod proxy;
 mod registry;
@@ -11,11 +13,13 @@ mod tasks;
 
 pub use ansible::Ansible;
 pub use engine::{Engine, stdout};
+pub use events::Events;
 pub use fake_engine::{Answer, FakeEngine};
+pub use fault::{Fault, Trap};
 pub use module::{Module, Reply, execute};
-pub use proxy::Proxy;
+pub use proxy::{Proxy, Request};
 pub use registry::{PASSWORD, Registry, USER};
-pub use scanner::Scanner;
+pub use scanner::{Container, Scanner};
 pub use tasks::{foretold, four_tasks, untouched};
 
 use std::thread::sleep;

@@ -4,11 +4,13 @@ use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
 use std::ops::Index;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitStatus, Stdio};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
@@ -119,64 +121,133 @@ impl Module {
         self
     }
 
+    /// After a shell command such as `mount`, in a mount namespace of its own: what it did is gone when the module ends.
+    pub fn after(mut self, setup: &str) -> Self {
+        let script = format!("{setup} && exec \"$@\"");
+        self.launcher
+            .extend(["unshare", "--mount", "--propagation=private", "sh", "-c", &script, "sh"].map(str::to_owned));
+        self
+    }
+
+    /// On a host that has its log at `socket`. Not together with [`Self::by_nobody`].
+    pub fn syslog(self, socket: &Path) -> Self {
+        self.after(&format!("mount -n -t tmpfs none /dev && ln -s {} /dev/log", socket.display()))
+    }
+
+    /// Whether it is run by a user without any right.
+    pub fn is_by_nobody(&self) -> bool {
+        self.user.is_some()
+    }
+
     /// Runs the module to its end.
     pub fn run(self) -> Reply {
+        self.start().finish().expect("no signal ends it")
+    }
+
+    /// Runs the module; something may end it before its time.
+    pub fn start(self) -> Running {
         let secrets = secrets(&self.args);
         let args = ascii(&Value::Object(self.args).to_string());
-        let reply = launch(&self.launcher, self.user, args.as_bytes(), self.env);
-        for secret in secrets {
-            assert!(!reply.line.contains(&secret), "the secret {secret} is shown: {}", reply.line);
-        }
-        reply
+        Running::new(&self.launcher, self.user, args.as_bytes(), self.env, secrets)
     }
 }
 
 /// Runs the module with any args file, which need not be JSON.
 pub fn execute(args: &[u8], env: Vec<(OsString, OsString)>) -> Reply {
-    launch(&[], None, args, env)
+    Running::new(&[], None, args, env, Vec::new()).finish().expect("no signal ends it")
 }
 
-/// Runs the module by a command that executes its own last arguments, as `user` or as who we are.
-fn launch(launcher: &[String], user: Option<u32>, args: &[u8], env: Vec<(OsString, OsString)>) -> Reply {
-    let directory = TempDir::new().unwrap();
-    let [args_file, stdout, stderr] = ["args", "stdout", "stderr"].map(|name| directory.path().join(name));
-    fs::write(&args_file, args).unwrap();
+/// A module at work.
+#[must_use]
+pub struct Running {
+    child: Child,
+    directory: TempDir,
+    secrets: Vec<String>,
+}
 
-    let mut module = env!("CARGO_BIN_EXE_qcss_scanner").to_owned();
-    if user.is_some() {
-        // Ansible copies the module to where that user can read it.
-        let copy = directory.path().join("module");
-        fs::copy(module, &copy).unwrap();
-        fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
-        module = copy.to_str().unwrap().to_owned();
-    }
-    let words: Vec<_> = launcher.iter().chain([&module]).collect();
-    let mut command = Command::new(words[0]);
-    if let Some(user) = user {
-        command.uid(user).gid(user);
-    }
-    let mut child = command
-        .args(&words[1..])
-        .arg(&args_file)
-        .current_dir("/")
-        .env_remove("DOCKER_HOST")
-        .envs(env)
-        .stdin(Stdio::null())
-        .stdout(File::create(&stdout).unwrap())
-        .stderr(File::create(&stderr).unwrap())
-        .spawn()
-        .unwrap();
-    let deadline = Instant::now() + DEADLINE;
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
+impl Running {
+    /// Runs the module by a command that executes its own last arguments, as `user` or as who we are.
+    fn new(
+        launcher: &[String],
+        user: Option<u32>,
+        args: &[u8],
+        env: Vec<(OsString, OsString)>,
+        secrets: Vec<String>,
+    ) -> Self {
+        let directory = TempDir::new().unwrap();
+        let args_file = directory.path().join("args");
+        fs::write(&args_file, args).unwrap();
+        let mut module = env!("CARGO_BIN_EXE_qcss_scanner").to_owned();
+        if user.is_some() {
+            // Ansible copies the module to where that user can read it.
+            let copy = directory.path().join("module");
+            fs::copy(module, &copy).unwrap();
+            fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+            module = copy.to_str().unwrap().to_owned();
         }
-        if Instant::now() > deadline {
-            child.kill().unwrap();
+        let words: Vec<_> = launcher.iter().chain([&module]).collect();
+        let mut command = Command::new(words[0]);
+        if let Some(user) = user {
+            command.uid(user).gid(user);
         }
-        sleep(Duration::from_millis(2));
-    };
-    Reply::new(status, &fs::read_to_string(stdout).unwrap(), &fs::read_to_string(stderr).unwrap())
+        let child = command
+            .args(&words[1..])
+            .arg(&args_file)
+            .current_dir("/")
+            .env_remove("DOCKER_HOST")
+            .envs(env)
+            .stdin(Stdio::null())
+            .stdout(File::create(directory.path().join("stdout")).unwrap())
+            .stderr(File::create(directory.path().join("stderr")).unwrap())
+            .spawn()
+            .unwrap();
+        Self { child, directory, secrets }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// What it answered; None when a signal ended it.
+    pub fn finish(mut self) -> Option<Reply> {
+        let deadline = Instant::now() + DEADLINE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            if Instant::now() > deadline {
+                self.child.kill().unwrap();
+                self.child.wait().unwrap();
+                panic!("the module hangs");
+            }
+            sleep(Duration::from_millis(2));
+        };
+        let [stdout, stderr] =
+            ["stdout", "stderr"].map(|name| fs::read_to_string(self.directory.path().join(name)).unwrap());
+        if status.signal().is_some() {
+            assert_eq!((stdout.as_str(), stderr.as_str()), ("", ""), "it was killed and still said something");
+            return None;
+        }
+        let reply = Reply::new(status, &stdout, &stderr);
+        for secret in &self.secrets {
+            assert!(!reply.line.contains(secret), "the secret {secret} is shown: {}", reply.line);
+        }
+        Some(reply)
+    }
+}
+
+impl Drop for Running {
+    /// Nothing outlives its test.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// What the module answered: `reply["container"]["id"]`.
@@ -234,7 +305,8 @@ impl Reply {
         self["actions"].as_array().into_iter().flatten().map(|action| action.as_str().unwrap()).collect()
     }
 
-    fn failed(&self) -> bool {
+    /// Whether the task failed.
+    pub fn failed(&self) -> bool {
         self["failed"] == true
     }
 }

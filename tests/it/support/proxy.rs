@@ -1,16 +1,20 @@
-//! Stands between the module and the engine, and notes what is asked.
+//! Stands between the module and the engine, notes what is asked, and breaks it when told.
 
 use std::fmt;
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::Engine;
+use super::fault::{Fault, Trap};
 
 /// A socket that leads to the engine.
 ///
@@ -18,7 +22,24 @@ use super::Engine;
 /// exchange (request there, answer back) is the unit, see [`Connection::exchange`].
 pub struct Proxy {
     directory: TempDir,
-    requests: Arc<Mutex<Vec<Request>>>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+/// What all connections know.
+#[derive(Default)]
+struct Shared {
+    requests: Vec<Request>,
+    trap: Option<Trap>,
+    /// Whether a late request has been answered, or was never made.
+    was_late: bool,
+    /// Where a socket is that nobody listens at, to take the place of the real one.
+    dead_end: PathBuf,
+    /// The real one.
+    socket: PathBuf,
+    /// Has the engine's process.
+    engine_pid: PathBuf,
+    /// Answered to `GET /info` in the engine's place.
+    info: Option<String>,
 }
 
 /// A request that came by.
@@ -34,48 +55,88 @@ pub struct Request {
 impl Proxy {
     /// Listens, until dropped, at a socket of its own.
     pub fn new(engine: &Engine) -> Self {
-        Self::serving(engine, None)
+        let proxy = Self { directory: engine.temp_dir(), shared: Arc::default() };
+        let path = |name: &str| proxy.directory.path().join(name);
+        let listener = UnixListener::bind(path("docker.sock")).unwrap();
+        drop(UnixListener::bind(path("dead-end.sock")).unwrap());
+        proxy.shared.lock().unwrap().dead_end = path("dead-end.sock");
+        proxy.shared.lock().unwrap().socket = path("docker.sock");
+        proxy.shared.lock().unwrap().engine_pid = engine.directory().join("dockerd.pid");
+        let (engine, shared) = (engine.socket(), Arc::clone(&proxy.shared));
+        thread::spawn(move || {
+            for (number, client) in listener.incoming().enumerate() {
+                let client = BufReader::new(client.unwrap());
+                let (engine, shared) = (engine.clone(), Arc::clone(&shared));
+                thread::spawn(move || {
+                    // An engine that is down: the client is hung up on.
+                    let Ok(engine) = UnixStream::connect(engine) else { return };
+                    Connection { number, client, engine: BufReader::new(engine), shared }.serve();
+                });
+            }
+        });
+        proxy
     }
 
     /// The same, in front of an engine that says these fields of itself: `{"MemTotal": 1073741824}`.
     pub fn posing(engine: &Engine, fields: &Value) -> Self {
         let mut info: Value = serde_json::from_str(&engine.docker(&["info", "--format", "{{json .}}"])).unwrap();
         info.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-        Self::serving(engine, Some(info.to_string()))
-    }
-
-    fn serving(engine: &Engine, info: Option<String>) -> Self {
-        let proxy = Self { directory: engine.temp_dir(), requests: Arc::default() };
-        let listener = UnixListener::bind(proxy.directory.path().join("docker.sock")).unwrap();
-        let (socket, requests) = (engine.socket(), Arc::clone(&proxy.requests));
-        thread::spawn(move || {
-            for (number, client) in listener.incoming().enumerate() {
-                let connection = Connection {
-                    number,
-                    client: BufReader::new(client.unwrap()),
-                    engine: BufReader::new(UnixStream::connect(&socket).unwrap()),
-                    requests: Arc::clone(&requests),
-                    info: info.clone(),
-                };
-                thread::spawn(move || connection.serve());
-            }
-        });
+        let proxy = Self::new(engine);
+        proxy.shared.lock().unwrap().info = Some(info.to_string());
         proxy
     }
 
     /// What goes into `docker_host`.
     pub fn host(&self) -> String {
-        format!("unix://{}", self.directory.path().join("docker.sock").display())
+        format!("unix://{}", self.socket().display())
+    }
+
+    /// The socket itself.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join("docker.sock")
     }
 
     /// All requests so far.
     pub fn requests(&self) -> Vec<Request> {
-        self.requests.lock().unwrap().clone()
+        self.shared.lock().unwrap().requests.clone()
+    }
+
+    /// Forgets all requests, and breaks those to come as `trap` says.
+    pub fn set(&self, trap: Trap) {
+        let mut shared = self.shared.lock().unwrap();
+        shared.requests.clear();
+        shared.was_late = false;
+        if trap.is_refused(0) {
+            shared.refuse();
+        }
+        shared.trap = Some(trap);
+    }
+
+    /// Whether the engine has done what came late; also when the module never came to that call.
+    pub fn was_late(&self) -> bool {
+        let shared = self.shared.lock().unwrap();
+        shared.was_late || shared.trap.as_ref().is_none_or(|trap| shared.requests.len() <= trap.call)
+    }
+
+    /// Says whom a trap that kills shall kill.
+    pub fn aim(&self, victim: Pid) {
+        self.shared.lock().unwrap().trap.iter_mut().for_each(|trap| trap.set_victim(victim));
+    }
+
+    /// Breaks nothing more; what it did break, if it did.
+    pub fn release(&self) -> Option<String> {
+        let mut shared = self.shared.lock().unwrap();
+        let trap = shared.trap.take()?;
+        if trap.is_refused(usize::MAX) && shared.is_refusing() {
+            fs::rename(&shared.socket, &shared.dead_end).unwrap();
+            fs::rename(shared.aside(), &shared.socket).unwrap();
+        }
+        shared.requests.get(trap.call).map(ToString::to_string)
     }
 
     /// Those of them that ask the engine to change something.
     pub fn writes(&self) -> Vec<Request> {
-        self.requests().into_iter().filter(|request| !["GET", "HEAD"].contains(&request.method.as_str())).collect()
+        self.requests().into_iter().filter(Request::is_write).collect()
     }
 
     /// How many connections carried a request.
@@ -87,6 +148,13 @@ impl Proxy {
     }
 }
 
+impl Request {
+    /// Whether it asks the engine to change something.
+    pub fn is_write(&self) -> bool {
+        !["GET", "HEAD"].contains(&self.method.as_str())
+    }
+}
+
 /// `GET /containers/json?all=true`
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,13 +162,29 @@ impl fmt::Display for Request {
     }
 }
 
+impl Shared {
+    /// From now on the kernel refuses connections.
+    fn refuse(&mut self) {
+        if !self.is_refusing() {
+            fs::rename(&self.socket, self.aside()).unwrap();
+            fs::rename(&self.dead_end, &self.socket).unwrap();
+        }
+    }
+
+    fn is_refusing(&self) -> bool {
+        self.aside().exists()
+    }
+
+    fn aside(&self) -> PathBuf {
+        self.socket.with_extension("aside")
+    }
+}
+
 struct Connection {
     number: usize,
     client: BufReader<UnixStream>,
     engine: BufReader<UnixStream>,
-    requests: Arc<Mutex<Vec<Request>>>,
-    /// Answered to `GET /info` in the engine's place.
-    info: Option<String>,
+    shared: Arc<Mutex<Shared>>,
 }
 
 impl Connection {
@@ -112,34 +196,113 @@ impl Connection {
         }
     }
 
-    /// Passes one request on and its answer back; false when the connection ends with it.
+    /// Passes one request on and its answer back, or breaks that; false when the connection ends with it.
     fn exchange(&mut self) -> io::Result<bool> {
         let Some(request) = Head::read(&mut self.client)? else { return Ok(false) };
-        self.note(&request);
-        if let Some(info) = self.info.as_ref().filter(|_| request.start().contains("/info ")) {
+        let (fault, last) = self.note(&request);
+        let info = self.shared.lock().unwrap().info.clone().filter(|_| request.start().contains("/info "));
+        if let Some(info) = info {
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", info.len());
             self.client.get_mut().write_all(format!("{head}{info}").as_bytes())?;
             return Ok(true);
         }
+        match fault {
+            None | Some(Fault::Refused) => {}
+            Some(Fault::DroppedBefore) => return Ok(false),
+            Some(Fault::Status(code)) => {
+                request.pass(&mut self.client, &mut io::sink(), request.body(Body::None))?;
+                let message = "{\"message\": \"a fault on purpose\"}";
+                let message = if request.is("HEAD") { "" } else { message };
+                let length = message.len();
+                let head =
+                    format!("HTTP/1.1 {code} Fault\r\nContent-Type: application/json\r\nContent-Length: {length}");
+                return self.client.get_mut().write_all(format!("{head}\r\n\r\n{message}").as_bytes()).map(|()| true);
+            }
+            Some(Fault::HangBefore) => return self.wait_for_hangup(),
+            Some(Fault::KillBefore(signal)) => return self.kill(signal),
+            Some(Fault::EngineEndsBefore(signal)) => return self.end_engine(signal),
+            Some(after) => return self.break_answer(&request, after),
+        }
         request.pass(&mut self.client, self.engine.get_mut(), request.body(Body::None))?;
-
         let Some(answer) = Head::read(&mut self.engine)? else { return Ok(false) };
-        let body = if request.start().starts_with("HEAD ") || answer.is_bodiless() {
-            Body::None
-        } else {
-            answer.body(Body::UntilClose)
-        };
+        let body = answer.body_after(&request);
         answer.pass(&mut self.engine, self.client.get_mut(), body)?;
-        Ok(body != Body::UntilClose)
+        Ok(body != Body::UntilClose && !last)
     }
 
-    fn note(&self, request: &Head) {
+    /// The engine does what is asked, and the client does not learn of it.
+    fn break_answer(&mut self, request: &Head, fault: Fault) -> io::Result<bool> {
+        let mut asked = Vec::new();
+        request.pass(&mut self.client, &mut asked, request.body(Body::None))?;
+        if fault == Fault::Late {
+            self.wait_for_hangup()?;
+            thread::sleep(Fault::LATENESS);
+        }
+        self.engine.get_mut().write_all(&asked)?;
+        let Some(answer) = Head::read(&mut self.engine)? else { return Ok(false) };
+        let mut answered = Vec::new();
+        answer.pass(&mut self.engine, &mut answered, answer.body_after(request))?;
+        if fault == Fault::Late {
+            self.shared.lock().unwrap().was_late = true;
+        }
+        let client = self.client.get_mut();
+        match fault {
+            Fault::Garbage => client.write_all(b"\x16\x03\x01 this is no HTTP at all\r\n\r\n")?,
+            Fault::Nonsense => {
+                let page = "<html>\"Id\": {";
+                let length = page.len();
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {length}");
+                client.write_all(format!("{head}\r\n\r\n{page}").as_bytes())?;
+            }
+            Fault::Truncated => client.write_all(answered.get(..answered.len() * 2 / 3).unwrap_or_default())?,
+            Fault::HangAfter => return self.wait_for_hangup(),
+            Fault::KillAfter(signal) => return self.kill(signal),
+            Fault::EngineEndsAfter(signal) => return self.end_engine(signal),
+            _ => {}
+        }
+        Ok(false)
+    }
+
+    fn wait_for_hangup(&mut self) -> io::Result<bool> {
+        io::copy(&mut self.client, &mut io::sink()).map(|_| false)
+    }
+
+    /// Ends the module, which waits for an answer.
+    fn kill(&self, signal: Signal) -> io::Result<bool> {
+        let victim = loop {
+            // It may be quicker here than its parent is with its number.
+            if let Some(victim) = self.shared.lock().unwrap().trap.as_ref().and_then(Trap::victim) {
+                break victim;
+            }
+            thread::yield_now();
+        };
+        kill_process(victim, signal)?;
+        Ok(false)
+    }
+
+    /// Ends the engine, and with it this exchange.
+    fn end_engine(&self, signal: Signal) -> io::Result<bool> {
+        let pid = fs::read_to_string(&self.shared.lock().unwrap().engine_pid)?;
+        let pid = pid.trim().parse().ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
+        kill_process(pid, signal)?;
+        Ok(false)
+    }
+
+    /// Notes the request; what shall become of it, and whether it is the last one before connections are refused.
+    fn note(&self, request: &Head) -> (Option<Fault>, bool) {
         let mut words = request.start().split(' ');
         let method = words.next().unwrap().to_owned();
         let path = words.next().unwrap();
         let unversioned = path.strip_prefix("/v").and_then(|path| path.split_once('/')).map(|(_, path)| path);
         let path = unversioned.map_or_else(|| path.to_owned(), |path| format!("/{path}"));
-        self.requests.lock().unwrap().push(Request { connection: self.number, method, path });
+        let mut shared = self.shared.lock().unwrap();
+        let number = shared.requests.len();
+        shared.requests.push(Request { connection: self.number, method, path });
+        let last = shared.trap.as_ref().is_some_and(|trap| trap.is_refused(number + 1));
+        if last {
+            shared.refuse();
+        }
+        (shared.trap.as_ref().and_then(|trap| trap.at(number)), last)
     }
 }
 
@@ -181,6 +344,15 @@ impl Head {
             return Body::Chunked;
         }
         self.header("content-length").map_or(unsaid, |length| Body::Length(length.parse().unwrap()))
+    }
+
+    fn is(&self, method: &str) -> bool {
+        self.start().split(' ').next() == Some(method)
+    }
+
+    /// The body of this answer to `request`.
+    fn body_after(&self, request: &Self) -> Body {
+        if request.is("HEAD") || self.is_bodiless() { Body::None } else { self.body(Body::UntilClose) }
     }
 
     fn is_bodiless(&self) -> bool {

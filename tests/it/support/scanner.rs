@@ -29,6 +29,14 @@ pub struct Scanner<'engine> {
     directory: TempDir,
 }
 
+/// One of the containers of a scanner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    pub name: String,
+    pub id: String,
+    pub running: bool,
+}
+
 impl<'engine> Scanner<'engine> {
     /// Chooses a name and a code that no other test has, and directories that do not exist yet.
     pub fn new(engine: &'engine Engine) -> Self {
@@ -122,7 +130,7 @@ impl<'engine> Scanner<'engine> {
     /// All that a task could have changed: each container whose name starts with ours as the engine describes it, and the
     /// directories with their modes.
     pub fn everything(&self) -> Value {
-        let ids = self.containers();
+        let ids = self.ids();
         let inspect = ["container", "inspect"].into_iter().chain(ids.iter().map(String::as_str)).collect::<Vec<_>>();
         let mut containers = if ids.is_empty() { json!([]) } else { self.engine.docker(&inspect).parse().unwrap() };
         for container in containers.as_array_mut().unwrap() {
@@ -135,9 +143,27 @@ impl<'engine> Scanner<'engine> {
     }
 
     /// The ids of all containers whose name starts with ours: also what a replacement leaves when it is interrupted.
-    pub fn containers(&self) -> Vec<String> {
+    pub fn ids(&self) -> Vec<String> {
         let ours = self.engine.try_docker(&["ps", "-aq", "--no-trunc", "--filter", &format!("name=^/?{}", self.name)]);
         String::from_utf8_lossy(&ours.stdout).split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// All containers of this scanner, also those that an interrupted replacement left.
+    pub fn containers(&self) -> Vec<Container> {
+        let filter = format!("%7B%22name%22:%5B%22%5E/{}%22%5D%7D", self.name);
+        let listed = self.engine.get(&format!("/containers/json?all=true&filters={filter}"));
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let container = |listed: &Value| Container {
+            name: text(&listed["Names"][0]).trim_start_matches('/').to_owned(),
+            id: text(&listed["Id"]),
+            running: listed["State"] == "running",
+        };
+        listed.as_array().unwrap().iter().map(container).collect()
+    }
+
+    /// What the scanner keeps in its private store, if it ever ran.
+    pub fn identity(&self) -> Option<String> {
+        fs::read_to_string(self.store().join("identity")).ok()
     }
 
     /// What the scanner printed: first its stdout, then its stderr.
@@ -151,7 +177,7 @@ impl Drop for Scanner<'_> {
     /// Takes what an interrupted replacement left, too: everything whose name starts with ours. A failure is not worth a panic
     /// on top of a panic, the engine goes away with all that is on it.
     fn drop(&mut self) {
-        let ours = self.containers();
+        let ours = self.ids();
         let mut remove = vec!["rm", "--force", "--volumes"];
         remove.extend(ours.iter().map(String::as_str));
         self.engine.try_docker(&remove);
