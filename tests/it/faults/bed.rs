@@ -1,0 +1,179 @@
+//! One scanner that everything is done to, and what must hold however that goes wrong.
+
+use std::fs;
+
+use qcss_scanner::host::lock::Subject;
+use serde_json::{Value, json};
+
+use super::operations::{End, Operation, Turn};
+use crate::support::{Container, Engine, Fault, Module, Proxy, Reply, Request, Scanner, Trap, eventually};
+
+/// The words that a fault may be answered with.
+const ERRORS: &[&str] = &[
+    "engine_unreachable",
+    "engine_error",
+    "timeout",
+    "start_failed",
+    "already_in_use",
+    "image_not_found",
+    "invalid_arguments",
+];
+
+pub struct Bed<'engine> {
+    engine: &'engine Engine,
+    scanner: Scanner<'engine>,
+    proxy: Proxy,
+    turn: Turn,
+}
+
+impl<'engine> Bed<'engine> {
+    pub fn new(engine: &'engine Engine) -> Self {
+        Self { engine, scanner: Scanner::new(engine), proxy: Proxy::new(engine), turn: Turn(false) }
+    }
+
+    /// Does `operation` with a run for each of `traps`, then without one. Returns the requests that were hit.
+    pub fn run(&mut self, operation: &Operation, traps: &[Trap]) -> Vec<String> {
+        let (from, to) = operation.tasks(self.turn);
+        self.turn = Turn(!self.turn.0);
+        self.prepare(operation, from);
+        let mut hits = Vec::new();
+        for &trap in traps {
+            hits.extend(self.fail(operation, &to, trap));
+        }
+        let ended = traps.iter().any(|trap| trap.fault.ends_engine());
+        self.converge(operation, &to, ended);
+        hits
+    }
+
+    /// The requests of `operation` when all goes well.
+    pub fn requests(&mut self, operation: &Operation) -> Vec<Request> {
+        let (from, to) = operation.tasks(self.turn);
+        self.prepare(operation, from);
+        let begin = self.proxy.requests().len();
+        self.task(operation, &to).run();
+        self.proxy.requests().split_off(begin)
+    }
+
+    fn prepare(&self, operation: &Operation, from: Value) {
+        if self.scanner.identity().is_none() {
+            // After a purge: the code is not used by anyone any more.
+            let _ = fs::remove_dir_all(self.scanner.shared_dir().join("stand-in"));
+        }
+        let reply = self.module().args(from).run();
+        assert!(!reply.failed(), "prepare: {}", reply.line);
+        if operation.paused {
+            self.engine.docker(&["pause", &self.scanner.name]);
+        }
+        if self.running() == 1 {
+            eventually("it has its identity", || self.scanner.identity().is_some());
+        }
+    }
+
+    /// One run that goes wrong.
+    fn fail(&self, operation: &Operation, to: &Value, trap: Trap) -> Option<String> {
+        let (before, identity) = (self.scanner.containers(), self.scanner.identity());
+        let engine = self.engine.pid();
+        self.proxy.set(trap);
+        let timeout = if trap.fault.hangs() { 1 } else { 30 };
+        let running = self.task(operation, to).arg("timeout", timeout).start();
+        self.proxy.aim(running.pid());
+        let reply = running.finish();
+        if trap.fault == Fault::Late {
+            eventually("the engine did it late", || self.proxy.was_late());
+        }
+        let hit = self.proxy.release();
+        let ended = trap.fault.ends_engine() && hit.is_some();
+        if ended {
+            eventually("the engine is back", || self.engine.pid() != engine && self.engine.is_up());
+        }
+
+        assert!(reply.is_some() || (trap.fault.kills() && hit.is_some()), "it died by itself");
+        let after = self.scanner.containers();
+        assert!(self.running() <= 1, "more than one runs: {after:#?}");
+        if let Some(reply) = reply {
+            // What ran does not run on when the engine ended, and what is late comes after the last word.
+            let comparable = trap.fault != Fault::Late && !ended;
+            self.check_reply(&reply, &after, Some(&before).filter(|_| comparable));
+        }
+        if !before.is_empty() && ![End::Gone, End::Purged].contains(&operation.end) {
+            assert!(
+                after.iter().any(|it| it.name == self.scanner.name || before.iter().any(|old| old.id == it.id)),
+                "lost"
+            );
+        }
+        if operation.end != End::Purged && identity.is_some() {
+            assert_eq!(self.scanner.identity(), identity, "the identity is gone");
+        }
+        hit
+    }
+
+    fn check_reply(&self, reply: &Reply, after: &[Container], before: Option<&Vec<Container>>) {
+        assert!(!reply.line.contains(&self.scanner.code), "the code is shown: {}", reply.line);
+        if reply.failed() {
+            let error = reply["error"].as_str().unwrap();
+            assert!(ERRORS.contains(&error), "{}", reply.line);
+        }
+        if let Some(before) = before
+            && reply["rolled_back"] == true
+        {
+            assert_eq!(after, before, "not rolled back: {}", reply.line);
+        }
+    }
+
+    /// The same task without a fault.
+    fn converge(&self, operation: &Operation, to: &Value, engine_ended: bool) {
+        let identity = self.scanner.identity();
+        let begin = self.proxy.writes().len();
+        let predicted = self.task(operation, to).check().run();
+        assert!(!predicted.failed(), "check mode: {}", predicted.line);
+        assert_eq!(self.proxy.writes().len(), begin, "check mode writes");
+        let reply = self.task(operation, to).run();
+        assert!(!reply.failed(), "does not converge: {}", reply.line);
+        let both = format!("check mode: {}\nthen: {}", predicted.line, reply.line);
+        assert_eq!(reply["changed"], predicted["changed"], "{both}");
+        if operation.is_repeatable() {
+            self.task(operation, to).run().unchanged();
+        }
+        self.check_end(operation, to, identity.as_ref(), engine_ended);
+    }
+
+    fn check_end(&self, operation: &Operation, to: &Value, identity: Option<&String>, engine_ended: bool) {
+        let containers = self.scanner.containers();
+        let names: Vec<_> = containers.iter().map(|it| it.name.as_str()).collect();
+        let expected =
+            if [End::Gone, End::Purged].contains(&operation.end) { vec![] } else { vec![&self.scanner.name] };
+        assert_eq!(names, expected, "left over or lost");
+        // An engine that ends takes all with it, and `present` asks for no more than there is then.
+        if !(engine_ended && to["state"] == "present") {
+            assert_eq!(self.running(), usize::from(operation.end == End::Running), "{containers:#?}");
+        }
+        if operation.name.contains("always") {
+            assert_eq!(self.scanner.inspect()["HostConfig"]["RestartPolicy"]["Name"], "always");
+        }
+        match operation.end {
+            End::Purged => assert!(!self.scanner.store().exists(), "not purged"),
+            _ if identity.is_some() => assert_eq!(self.scanner.identity().as_ref(), identity),
+            _ => {}
+        }
+        let (socket, name) = (self.proxy.socket(), self.scanner.name.as_str());
+        for subject in [Subject::scanner(&socket, name), Subject::engine(&socket)] {
+            assert!(!subject.is_marked(), "a lock is left: {subject:?}");
+        }
+    }
+
+    fn running(&self) -> usize {
+        self.scanner.containers().iter().filter(|it| it.running).count()
+    }
+
+    fn task(&self, operation: &Operation, to: &Value) -> Module {
+        let module = self.module();
+        let by_name = ["personalization_code", "qualys_url", "image", "shared_dir", "private_dir"];
+        let module = if operation.by_name { by_name.into_iter().fold(module, Module::without) } else { module };
+        module.args(to.clone())
+    }
+
+    fn module(&self) -> Module {
+        let common = json!({"docker_host": self.proxy.host(), "settle": 0.3, "stop_timeout": 1, "timeout": 30});
+        Module::new(self.engine).args(self.scanner.args()).args(common)
+    }
+}
