@@ -15,6 +15,8 @@ mod ansible;
 #[cfg(test)]
 mod carried_over;
 #[cfg(test)]
+mod concurrency;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod drift;
