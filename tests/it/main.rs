@@ -29,6 +29,8 @@ mod fuzz;
 #[cfg(test)]
 mod host_playbooks;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod image_supply;
 #[cfg(test)]
 mod images;
