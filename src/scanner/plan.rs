@@ -282,7 +282,10 @@ impl Plan {
         self.fetch_first(situation);
         self.comparisons = compare(desired, observed, image, situation.engine);
         let differing = |way: Way| self.comparisons.iter().filter(move |field| field.verdict == Verdict::Differs(way));
-        let for_replacement: Vec<_> = differing(Way::Replace).map(|field| field.field).collect();
+        let mut for_replacement: Vec<_> = differing(Way::Replace).map(|field| field.field).collect();
+        if is_beyond_a_start(wish, observed) {
+            for_replacement.push("state");
+        }
         let replace = !for_replacement.is_empty() || wish.recreate == Recreate::Always;
         let live = differing(Way::Update).next().is_some();
         self.differences.extend(self.comparisons.iter().filter_map(|field| difference(field, replace)));
@@ -349,7 +352,17 @@ impl Plan {
             matches!(step, Step::CreateDirectory(..) | Step::SetMode(..) | Step::PullImage | Step::LoadImage)
         });
         match (wish.state, observed.status) {
-            (State::Started, Status::Created | Status::Exited | Status::Dead) => {
+            (State::Started, Status::Dead) => {
+                return Err(Error::new(
+                    Kind::NeedsReplacement,
+                    format!(
+                        "the engine tried to remove the scanner, could not, and will not start it again; give \
+                         personalization_code, qualys_url and image to replace it, or remove it with state=absent: `{}`",
+                        observed.name
+                    ),
+                ));
+            }
+            (State::Started, Status::Created | Status::Exited) => {
                 self.step(Step::Start, "state", before, State::Started.word());
             }
             (State::Started, Status::Paused) => self.step(Step::Unpause, "state", before, State::Started.word()),
@@ -452,6 +465,11 @@ fn difference(field: &Comparison, replace: bool) -> Option<Difference> {
         Verdict::Differs(_) => "replace",
     };
     Some(Difference { field: field.field, before: field.before.clone(), after: field.after.clone(), way })
+}
+
+/// One that the engine could not remove is never started again.
+fn is_beyond_a_start(wish: &Wish, observed: &Observed) -> bool {
+    wish.state == State::Started && observed.status == Status::Dead
 }
 
 fn refuse_others(observed: &Observed) -> Result<()> {

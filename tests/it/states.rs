@@ -1,11 +1,13 @@
 //! The four states, from every state that a scanner can be in; restart, recreate and purge.
 
 use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
 
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{Engine, Module, Scanner, eventually, foretold, four_tasks, untouched};
+use crate::support::{Engine, Module, Scanner, eventually, foretold, four_tasks, stdout, untouched};
 
 /// Brings a scanner into the state that Docker calls `status`.
 fn bring_to(status: &str) -> Scanner<'static> {
@@ -283,4 +285,39 @@ fn the_private_directorys_mode_is_set_and_held() {
     );
     assert_eq!(mode(), id);
     scanner.module().run().unchanged();
+}
+
+/// What an engine makes of a container whose files it cannot delete.
+#[test]
+fn a_dead_scanner_is_replaced() {
+    let engine = Engine::private(&[]);
+    let scanner = Scanner::new(&engine);
+    let id = scanner.by_hand(&[]);
+    let stuck = Stuck::new(engine.directory().join("data/containers").join(&id).join("stuck"));
+    assert!(!engine.try_docker(&["rm", "--force", &id]).status.success());
+    assert_eq!(scanner.inspect()["State"]["Status"], "dead");
+
+    scanner.run_state().run().refused("needs_replacement");
+    scanner.module().arg("recreate", "never").run().refused("needs_replacement");
+    drop(stuck);
+    let reply = four_tasks(&scanner, || scanner.module());
+    assert_eq!(reply.actions(), ["replace"]);
+    assert_eq!(scanner.ids().len(), 1);
+}
+
+/// A file that nobody can delete while this lives.
+struct Stuck(PathBuf);
+
+impl Stuck {
+    fn new(path: PathBuf) -> Self {
+        fs::write(&path, "").unwrap();
+        stdout(Command::new("chattr").arg("+i").arg(&path));
+        Self(path)
+    }
+}
+
+impl Drop for Stuck {
+    fn drop(&mut self) {
+        let _ = Command::new("chattr").arg("-i").arg(&self.0).status();
+    }
 }

@@ -108,7 +108,7 @@ fn every_state_from_every_status() {
     paused        unpause             -                   stop                remove
     restarting    -                   -                   stop                remove
     exited        start               -                   -                   remove
-    dead          start               -                   -                   remove
+    dead          replace             -                   -                   remove
     removing      (engine_error)      (engine_error)      (engine_error)      (engine_error)
     no container  create, start       create              create              -
     ");
@@ -123,7 +123,7 @@ fn every_state_from_every_status_with_restart() {
     paused        unpause             restart             stop                remove
     restarting    restart             restart             stop                remove
     exited        start               -                   -                   remove
-    dead          start               -                   -                   remove
+    dead          replace             -                   -                   remove
     removing      (engine_error)      (engine_error)      (engine_error)      (engine_error)
     no container  create, start       create              create              -
     ");
@@ -138,7 +138,7 @@ fn every_state_from_every_status_with_a_live_difference() {
     paused        update, unpause     update              update, stop        remove
     restarting    stop, update, start stop, update, start stop, update        remove
     exited        update, start       update              update              remove
-    dead          update, start       update              update              remove
+    dead          replace             update              update              remove
     removing      (engine_error)      (engine_error)      (engine_error)      (engine_error)
     no container  create, start       create              create              -
     ");
@@ -184,7 +184,7 @@ fn every_state_from_every_status_of_a_scanner_that_vanishes_when_it_stops() {
     paused        unpause             (needs_replacement) (needs_replacement) remove
     restarting    (needs_replacement) (needs_replacement) (needs_replacement) remove
     exited        start               -                   -                   remove
-    dead          start               -                   -                   remove
+    dead          (needs_replacement) -                   -                   remove
     removing      (engine_error)      (engine_error)      (engine_error)      (engine_error)
     no container  create, start       create              create              -
     ");
@@ -212,7 +212,7 @@ fn every_state_from_every_status_when_only_the_run_state_is_managed() {
     paused        unpause             -                   stop                remove
     restarting    -                   -                   stop                remove
     exited        start               -                   -                   remove
-    dead          start               -                   -                   remove
+    dead          (needs_replacement) -                   -                   remove
     removing      (engine_error)      (engine_error)      (engine_error)      (engine_error)
     no container  (invalid_arguments) (invalid_arguments) -                   -
     ");
