@@ -9,7 +9,8 @@ use crate::host::directories;
 use crate::host::lock::Lock;
 use crate::scanner::desired::{Desired, Request};
 use crate::scanner::observed::{Observed, Status};
-use crate::scanner::plan::{Plan, Step};
+use crate::scanner::plan::Plan;
+use crate::scanner::step::Step;
 
 /// A step failed.
 #[derive(Debug)]

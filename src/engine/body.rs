@@ -15,8 +15,8 @@ use crate::scanner::desired::Desired;
 use crate::scanner::directory::plain;
 use crate::scanner::mount;
 use crate::scanner::observed::Observed;
-use crate::scanner::plan::Update;
 use crate::scanner::restart_policy::RestartPolicy;
+use crate::scanner::step::Update;
 
 /// Where the task's own mounts go.
 const MANAGED: &[&str] = &[mount::SHARED, mount::PRIVATE, mount::CA];

@@ -34,8 +34,8 @@ use crate::error::Result;
 use crate::scanner::desired::Desired;
 use crate::scanner::name::Name;
 use crate::scanner::observed::Observed;
-use crate::scanner::plan::Update;
 use crate::scanner::restart_policy::RestartPolicy;
+use crate::scanner::step::Update;
 
 /// Docker's own grace between SIGTERM and SIGKILL, in seconds.
 const STOP_TIMEOUT: u32 = 10;

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::error::{Error, Kind, Result};
 use crate::scanner::directory::{Directory, Mode};
-use crate::scanner::plan::OnHost;
+use crate::scanner::situation::OnHost;
 
 /// What is at `path`, seen through symbolic links.
 ///

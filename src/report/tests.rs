@@ -10,7 +10,7 @@ use crate::scanner::desired::tests::{parse, request};
 use crate::scanner::directory::Mode as DirectoryMode;
 use crate::scanner::example::{by_hand, newer_image, same_image};
 use crate::scanner::image::WantedImage;
-use crate::scanner::plan::{OnHost, Situation};
+use crate::scanner::situation::{OnHost, Situation};
 
 const REAL: Mode = Mode { check: false, diff: true };
 const CHECK: Mode = Mode { check: true, diff: true };
@@ -32,7 +32,7 @@ fn report(request: &Request, situation: &Situation) -> Report {
     let plan = Plan::make(request, situation).unwrap();
     let mut report = Report::default();
     report.planned(&plan, situation.observed.as_ref());
-    report.actions.extend(plan.steps.iter().map(crate::scanner::plan::Step::word));
+    report.actions.extend(plan.steps.iter().map(crate::scanner::step::Step::word));
     report.finished = true;
     report
 }

@@ -10,7 +10,7 @@ use crate::host::archive;
 use crate::protocol::arguments::Pull;
 use crate::scanner::desired::{Desired, Request};
 use crate::scanner::image::{ImageRef, WantedImage};
-use crate::scanner::plan::Step;
+use crate::scanner::step::Step;
 
 /// The images that a task names. Each is looked up, asked for, loaded or pulled once, however many scanners want it.
 #[derive(Debug)]

@@ -13,8 +13,9 @@ use crate::scanner::directory::Directory;
 use crate::scanner::limits::MemorySwap;
 use crate::scanner::mount;
 use crate::scanner::observed::{Observed, Status};
-use crate::scanner::plan::{OnHost, Situation, purged};
+use crate::scanner::purge::purged;
 use crate::scanner::recovery::Scene;
+use crate::scanner::situation::{OnHost, Situation};
 
 /// `SELinux`'s control files; without them no engine on this host labels mounts.
 const SELINUX: &str = "/sys/fs/selinux/enforce";

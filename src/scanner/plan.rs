@@ -3,121 +3,17 @@
 
 use serde_json::{Value, json};
 
-use super::compare::{Comparison, EngineTraits, Verdict, Way, compare, describe};
-use super::desired::{Desired, Request, Wish, refuse_shared_in};
-use super::directory::{Directory, Mode};
-use super::environment;
+use super::compare::{Comparison, Verdict, Way, compare, describe};
+use super::desired::{Desired, Request, Wish};
+use super::directory::Directory;
 use super::image::WantedImage;
-use super::limits::{Cpus, MemorySwap};
-use super::mount;
 use super::observed::{Observed, Status};
-use super::restart_policy::RestartPolicy;
+use super::purge::purged;
+use super::refusal::{self, no_directory};
+use super::situation::{OnHost, Situation};
+use super::step::{Step, Update};
 use crate::error::{Error, Kind, Result};
 use crate::protocol::arguments::{Recreate, State};
-
-/// What is at a host's path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnHost {
-    /// Nothing.
-    Missing,
-    /// A directory with this mode.
-    Directory(Mode),
-    /// Something else.
-    Other,
-}
-
-/// Everything a plan is made from, beside the request.
-#[derive(Debug, Clone)]
-pub struct Situation {
-    /// The container of the scanner's name.
-    pub observed: Option<Observed>,
-    /// The image that is wanted, where one is.
-    pub image: Option<WantedImage>,
-    /// What the engine can do.
-    pub engine: EngineTraits,
-    /// The shared directory.
-    pub shared_dir: OnHost,
-    /// `<private_dir>/<code>`, or what an existing scanner has in its place.
-    pub identity_dir: OnHost,
-    /// The directory of the root CA.
-    pub ca_dir: OnHost,
-}
-
-/// One step; each has its word in `actions`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    /// Like mkdir -p; the mode is for the last component.
-    CreateDirectory(Directory, Option<Mode>),
-    /// Like chmod.
-    SetMode(Directory, Mode),
-    /// Fetch the image from its registry.
-    PullImage,
-    /// Fetch the image from its archive.
-    LoadImage,
-    /// Make the container.
-    Create,
-    /// Change limits or the restart policy while it runs.
-    Update(Update),
-    /// Put a new container in the place of the old one.
-    Replace {
-        /// Whether the new one shall run.
-        start: bool,
-    },
-    /// Start it.
-    Start,
-    /// Thaw it.
-    Unpause,
-    /// Stop it.
-    Stop,
-    /// Stop it and start it.
-    Restart,
-    /// Remove it, running or not.
-    Remove,
-    /// Delete the scanner's identity.
-    PurgeDirectory(Directory),
-}
-
-impl Step {
-    const CREATE_DIRECTORY: &'static str = "create_directory";
-
-    /// The stable word of the result's `actions`.
-    #[must_use]
-    pub const fn word(&self) -> &'static str {
-        match self {
-            Self::CreateDirectory(..) => Self::CREATE_DIRECTORY,
-            Self::SetMode(..) | Self::Update(_) => "update",
-            Self::PullImage => "pull_image",
-            Self::LoadImage => "load_image",
-            Self::Create => "create",
-            Self::Replace { .. } => "replace",
-            Self::Start => "start",
-            Self::Unpause => "unpause",
-            Self::Stop => "stop",
-            Self::Restart => "restart",
-            Self::Remove => "remove",
-            Self::PurgeDirectory(_) => "purge_directory",
-        }
-    }
-
-    /// Whether the scanner's process starts anew, so that it must be seen to stay up.
-    #[must_use]
-    pub const fn starts(&self) -> bool {
-        matches!(self, Self::Start | Self::Restart | Self::Replace { start: true })
-    }
-}
-
-/// A live update; what is `None` stays.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Update {
-    /// Bytes of memory and the bound of memory and swap, which always travel together.
-    pub memory: Option<(u64, MemorySwap)>,
-    /// CPUs, and the period where the container has them as quota and period.
-    pub cpus: Option<(Cpus, Option<u64>)>,
-    /// Restart policy.
-    pub restart_policy: Option<RestartPolicy>,
-    /// Whether one of the limits goes up, or is newly set and so begins to count.
-    pub grows: bool,
-}
 
 /// How much of a scanner's limits the host must be able to give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -161,7 +57,7 @@ impl Plan {
     /// When it must not be carried out: the container is no scanner, a path is no directory, a replacement is forbidden.
     pub fn make(request: &Request, situation: &Situation) -> Result<Self> {
         if let Some(observed) = &situation.observed {
-            refuse_others(observed)?;
+            refusal::refuse_others(observed)?;
         }
         let mut plan = Self::default();
         match (request.wish.state, &situation.observed, &request.desired) {
@@ -176,7 +72,7 @@ impl Plan {
             }
             (_, Some(observed), None) => plan.run_state(&request.wish, observed)?,
             (State::Stopped, None, None) => {}
-            (State::Started | State::Present, None, None) => return Err(no_such_scanner(request)),
+            (State::Started | State::Present, None, None) => return Err(refusal::no_such_scanner(request)),
         }
         Ok(plan)
     }
@@ -290,7 +186,7 @@ impl Plan {
         let live = differing(Way::Update).next().is_some();
         self.differences.extend(self.comparisons.iter().filter_map(|field| difference(field, replace)));
         if replace {
-            refuse_replacement(wish, observed, &for_replacement)?;
+            refusal::refuse_replacement(wish, observed, &for_replacement)?;
             if for_replacement.is_empty() {
                 let way = Step::Replace { start: true }.word();
                 self.differences.push(Difference {
@@ -352,29 +248,26 @@ impl Plan {
             matches!(step, Step::CreateDirectory(..) | Step::SetMode(..) | Step::PullImage | Step::LoadImage)
         });
         match (wish.state, observed.status) {
-            (State::Started, Status::Dead) => {
-                return Err(Error::new(
-                    Kind::NeedsReplacement,
-                    format!(
-                        "the engine tried to remove the scanner, could not, and will not start it again; give \
-                         personalization_code, qualys_url and image to replace it, or remove it with state=absent: `{}`",
-                        observed.name
-                    ),
-                ));
-            }
+            (State::Started, Status::Dead) => return Err(refusal::dead(observed)),
             (State::Started, Status::Created | Status::Exited) => {
                 self.step(Step::Start, "state", before, State::Started.word());
             }
             (State::Started, Status::Paused) => self.step(Step::Unpause, "state", before, State::Started.word()),
             (State::Stopped, status) if status.is_up() => {
                 if observed.auto_remove {
-                    return Err(vanishes(observed, "a stop would remove it; use state=absent if that is meant"));
+                    return Err(refusal::vanishes(
+                        observed,
+                        "a stop would remove it; use state=absent if that is meant",
+                    ));
                 }
                 self.step(Step::Stop, "state", before, State::Stopped.word());
             }
             (State::Started | State::Present, status) if wish.restart && status.is_up() && unchanged => {
                 if observed.auto_remove {
-                    return Err(vanishes(observed, "a restart would remove it; use recreate=never and restart=no"));
+                    return Err(refusal::vanishes(
+                        observed,
+                        "a restart would remove it; use recreate=never and restart=no",
+                    ));
                 }
                 self.step(Step::Restart, "restart", false, true);
             }
@@ -408,55 +301,6 @@ impl Plan {
     }
 }
 
-impl Update {
-    fn of(desired: &Desired, observed: &Observed, comparisons: &[Comparison]) -> Self {
-        let differs = |name: &str| {
-            comparisons.iter().any(|field| field.field == name && field.verdict == Verdict::Differs(Way::Update))
-        };
-        let (has, wants) = (&observed.limits, &desired.limits);
-        let memory = wants.memory().zip(wants.memory_swap());
-        // To the kernel no limit is the most there is; to the host's bookkeeping it is nothing.
-        let swap = |swap| match swap {
-            Some(MemorySwap::Bytes(bytes)) => bytes,
-            Some(MemorySwap::Unlimited) | None => 0,
-        };
-        let grows =
-            wants.memory() > has.memory || wants.cpus > has.cpus || swap(wants.memory_swap()) > swap(has.memory_swap);
-        let cpus = desired.limits.cpus.map(|cpus| (cpus, observed.limits.cpu_period));
-        Self {
-            memory: memory.filter(|_| differs("memory") || differs("memory_swap")),
-            cpus: cpus.filter(|_| differs("cpus")),
-            restart_policy: desired.restart_policy.filter(|_| differs("restart_policy")),
-            grows,
-        }
-    }
-}
-
-/// The directory that a purge would delete, where it can be known.
-///
-/// # Errors
-/// When all that is known is an existing scanner that keeps its identity in an unusual place.
-pub fn purged(request: &Request, observed: Option<&Observed>) -> Result<Option<Directory>> {
-    if let Some(desired) = &request.desired {
-        return Ok(Some(desired.identity_dir()));
-    }
-    let Some(observed) = observed else { return Ok(None) };
-    let Some(mount) = observed.mount(mount::PRIVATE) else { return Ok(None) };
-    let code = observed.env.value(environment::CODE).filter(|code| !code.is_empty());
-    if code.is_some_and(|code| mount.source.rsplit('/').next() == Some(code)) {
-        let directory = Directory::parse("private_dir", &mount.source)?;
-        if let Some(shared) = observed.mount(mount::SHARED) {
-            refuse_shared_in(&directory, &shared.source)?;
-        }
-        return Ok(Some(directory));
-    }
-    Err(Error::invalid(format!(
-        "purge deletes <private_dir>/<code> only, and this scanner keeps its identity elsewhere; \
-         give personalization_code, qualys_url, image and private_dir, or delete the directory by hand: `{}`",
-        request.name
-    )))
-}
-
 /// A replacement takes the live differences with it.
 fn difference(field: &Comparison, replace: bool) -> Option<Difference> {
     let way = match field.verdict {
@@ -470,70 +314,6 @@ fn difference(field: &Comparison, replace: bool) -> Option<Difference> {
 /// One that the engine could not remove is never started again.
 fn is_beyond_a_start(wish: &Wish, observed: &Observed) -> bool {
     wish.state == State::Started && observed.status == Status::Dead
-}
-
-fn refuse_others(observed: &Observed) -> Result<()> {
-    if !observed.is_scanner() {
-        return Err(Error::new(
-            Kind::NotAScanner,
-            format!(
-                "a container of this name exists and is no Qualys scanner (no mount at {}, no {}); \
-                 choose another name, or remove that container yourself: `{}`",
-                mount::PRIVATE,
-                environment::CODE,
-                observed.name
-            ),
-        ));
-    }
-    if observed.status == Status::Removing {
-        let message =
-            format!("the engine is just removing the scanner; run the task again when it is gone: `{}`", observed.name);
-        return Err(Error::new(Kind::EngineError, message));
-    }
-    Ok(())
-}
-
-fn refuse_replacement(wish: &Wish, observed: &Observed, fields: &[&str]) -> Result<()> {
-    if wish.recreate == Recreate::Never {
-        return Err(Error::new(
-            Kind::NeedsReplacement,
-            format!(
-                "recreate=never, but the scanner must be replaced to change {}; allow it with recreate=auto: `{}`",
-                fields.join(", "),
-                observed.name
-            ),
-        ));
-    }
-    if observed.auto_remove {
-        let what = if fields.is_empty() { "recreate".to_owned() } else { fields.join(", ") };
-        return Err(vanishes(
-            observed,
-            &format!("a replacement ({what}) that fails could not be undone; remove it first with state=absent"),
-        ));
-    }
-    Ok(())
-}
-
-fn vanishes(observed: &Observed, why: &str) -> Error {
-    let message = format!("the scanner was started with --rm, so that {why}: `{}`", observed.name);
-    Error::new(Kind::NeedsReplacement, message)
-}
-
-fn no_such_scanner(request: &Request) -> Error {
-    Error::invalid(format!(
-        "there is no scanner of this name, and without personalization_code, qualys_url and image none can be created; \
-         give all three: `{}`",
-        request.name
-    ))
-}
-
-fn no_directory(option: &str, path: &Directory) -> Error {
-    let cure = if option == "ca_dir" {
-        "create it and put the root CA there"
-    } else {
-        "move what is there, or choose another path"
-    };
-    Error::invalid(format!("{option} must be a directory on the Docker host; {cure}: `{path}`"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 use rstest::rstest;
 
+use super::super::compare::EngineTraits;
 use super::super::desired::tests::{parse, request};
+use super::super::directory::Mode;
 use super::super::example::{by_hand, newer_image, same_image};
+use super::super::mount;
 use super::*;
 
 const GIB: u64 = 1 << 30;

@@ -1,0 +1,33 @@
+//! What a purge deletes: the scanner's identity, and never more.
+
+use super::desired::{Request, refuse_shared_in};
+use super::directory::Directory;
+use super::environment;
+use super::mount;
+use super::observed::Observed;
+use crate::error::{Error, Result};
+
+/// The directory that a purge would delete, where it can be known.
+///
+/// # Errors
+/// When all that is known is an existing scanner that keeps its identity in an unusual place.
+pub fn purged(request: &Request, observed: Option<&Observed>) -> Result<Option<Directory>> {
+    if let Some(desired) = &request.desired {
+        return Ok(Some(desired.identity_dir()));
+    }
+    let Some(observed) = observed else { return Ok(None) };
+    let Some(mount) = observed.mount(mount::PRIVATE) else { return Ok(None) };
+    let code = observed.env.value(environment::CODE).filter(|code| !code.is_empty());
+    if code.is_some_and(|code| mount.source.rsplit('/').next() == Some(code)) {
+        let directory = Directory::parse("private_dir", &mount.source)?;
+        if let Some(shared) = observed.mount(mount::SHARED) {
+            refuse_shared_in(&directory, &shared.source)?;
+        }
+        return Ok(Some(directory));
+    }
+    Err(Error::invalid(format!(
+        "purge deletes <private_dir>/<code> only, and this scanner keeps its identity elsewhere; \
+         give personalization_code, qualys_url, image and private_dir, or delete the directory by hand: `{}`",
+        request.name
+    )))
+}

@@ -1,0 +1,88 @@
+//! What must not be carried out, in words: the cause first, the cure, then what it is about.
+
+use super::desired::{Request, Wish};
+use super::directory::Directory;
+use super::environment;
+use super::mount;
+use super::observed::{Observed, Status};
+use crate::error::{Error, Kind, Result};
+use crate::protocol::arguments::Recreate;
+
+/// Refuses a container that is no scanner, or is about to be none.
+pub(super) fn refuse_others(observed: &Observed) -> Result<()> {
+    if !observed.is_scanner() {
+        return Err(Error::new(
+            Kind::NotAScanner,
+            format!(
+                "a container of this name exists and is no Qualys scanner (no mount at {}, no {}); \
+                 choose another name, or remove that container yourself: `{}`",
+                mount::PRIVATE,
+                environment::CODE,
+                observed.name
+            ),
+        ));
+    }
+    if observed.status == Status::Removing {
+        let message =
+            format!("the engine is just removing the scanner; run the task again when it is gone: `{}`", observed.name);
+        return Err(Error::new(Kind::EngineError, message));
+    }
+    Ok(())
+}
+
+/// Refuses a replacement because of `fields` where the task forbids it, or where it could not be undone.
+pub(super) fn refuse_replacement(wish: &Wish, observed: &Observed, fields: &[&str]) -> Result<()> {
+    if wish.recreate == Recreate::Never {
+        return Err(Error::new(
+            Kind::NeedsReplacement,
+            format!(
+                "recreate=never, but the scanner must be replaced to change {}; allow it with recreate=auto: `{}`",
+                fields.join(", "),
+                observed.name
+            ),
+        ));
+    }
+    if observed.auto_remove {
+        let what = if fields.is_empty() { "recreate".to_owned() } else { fields.join(", ") };
+        return Err(vanishes(
+            observed,
+            &format!("a replacement ({what}) that fails could not be undone; remove it first with state=absent"),
+        ));
+    }
+    Ok(())
+}
+
+/// A scanner that an engine removes as soon as it stops.
+pub(super) fn vanishes(observed: &Observed, why: &str) -> Error {
+    let message = format!("the scanner was started with --rm, so that {why}: `{}`", observed.name);
+    Error::new(Kind::NeedsReplacement, message)
+}
+
+/// Nothing to manage, and not enough to create it from.
+pub(super) fn no_such_scanner(request: &Request) -> Error {
+    Error::invalid(format!(
+        "there is no scanner of this name, and without personalization_code, qualys_url and image none can be created; \
+         give all three: `{}`",
+        request.name
+    ))
+}
+
+/// Something else is where a directory should be, or nothing where one must be.
+pub(super) fn no_directory(option: &str, path: &Directory) -> Error {
+    let cure = if option == "ca_dir" {
+        "create it and put the root CA there"
+    } else {
+        "move what is there, or choose another path"
+    };
+    Error::invalid(format!("{option} must be a directory on the Docker host; {cure}: `{path}`"))
+}
+
+/// A scanner that its engine could not remove.
+pub(super) fn dead(observed: &Observed) -> Error {
+    let message = format!(
+        "the engine tried to remove the scanner, could not, and will not start it again; give personalization_code, \
+         qualys_url and image to replace it, or remove it with state=absent: `{}`",
+        observed.name
+    );
+    Error::new(Kind::NeedsReplacement, message)
+}

@@ -1,0 +1,34 @@
+//! What there is on the engine and the host, as far as one scanner is concerned.
+
+use super::compare::EngineTraits;
+use super::directory::Mode;
+use super::image::WantedImage;
+use super::observed::Observed;
+
+/// What is at a host's path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnHost {
+    /// Nothing.
+    Missing,
+    /// A directory with this mode.
+    Directory(Mode),
+    /// Something else.
+    Other,
+}
+
+/// Everything a plan is made from, beside the request.
+#[derive(Debug, Clone)]
+pub struct Situation {
+    /// The container of the scanner's name.
+    pub observed: Option<Observed>,
+    /// The image that is wanted, where one is.
+    pub image: Option<WantedImage>,
+    /// What the engine can do.
+    pub engine: EngineTraits,
+    /// The shared directory.
+    pub shared_dir: OnHost,
+    /// `<private_dir>/<code>`, or what an existing scanner has in its place.
+    pub identity_dir: OnHost,
+    /// The directory of the root CA.
+    pub ca_dir: OnHost,
+}
