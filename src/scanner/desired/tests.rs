@@ -1,0 +1,76 @@
+use super::*;
+use crate::protocol::options::{OPTIONS, TOGETHER};
+use crate::protocol::validate::validate;
+use rstest::rstest;
+use serde_json::json;
+
+/// A request from `options` on top of the least that makes a scanner.
+pub(crate) fn request(options: &Value) -> Result<Request> {
+    let mut all =
+        json!({"name": "scanner", "personalization_code": "code-4711", "qualys_url": "US1", "image": "qualys/qcsa"});
+    all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+    parse(&all)
+}
+
+pub(crate) fn parse(options: &Value) -> Result<Request> {
+    let valid = validate("qcss_scanner", OPTIONS, TOGETHER, options.as_object().unwrap())?;
+    Request::parse(&Arguments::new(valid.values, valid.given)?)
+}
+
+#[test]
+fn options_reach_the_environment_as_the_vendor_names_them() {
+    let request = request(&json!({
+        "https_proxy": "u:p@proxy:3128", "polling_interval": 30, "update_interval": "240", "refresh_interval": 10,
+        "env": {"DISREGARD_PID_LIMIT": "yes"},
+    }));
+    assert_eq!(
+        request.unwrap().desired.unwrap().variables().to_entries(),
+        [
+            "DISREGARD_PID_LIMIT=yes",
+            "HTTPS_PROXY=u:p@proxy:3128",
+            "PERSONALIZATION_CODE=code-4711",
+            "QUALYS_URL=https://qualysguard.qualys.com",
+            "REFRESH_INTERVAL_MIN=10",
+            "SCAND_POLL_INTERVAL_SEC=30",
+            "UPDATE_INTERVAL_MIN=240",
+        ]
+    );
+}
+
+#[rstest]
+#[case(json!({"polling_interval": 29}), "polling_interval must be 30 to 180 seconds, got: `29`")]
+#[case(json!({"update_interval": 241}), "update_interval must be 30 to 240 minutes, got: `241`")]
+#[case(json!({"refresh_interval": -1}), "refresh_interval must be 10 to 360 minutes, got: `-1`")]
+#[case(json!({"settle": -1}), "settle must be 0 to 3600 seconds, got: `-1`")]
+#[case(json!({"stop_timeout": -1}), "stop_timeout must be 0 to 86400 seconds, got: `-1`")]
+#[case(json!({"network": "--ip"}), "network must be the name of a docker network, got: `--ip`")]
+#[case(json!({"env": {"QUALYS_URL": "x"}}),
+    "env must not name a variable that an option owns; use qualys_url instead of `QUALYS_URL`")]
+#[case(json!({"env": {"A=B": "x"}}), "env needs names without `=` and names and values without NUL, got: `A=B`")]
+#[case(json!({"env": {"A": true}}), "env needs texts as values; put the value in quotes of: `A`")]
+#[case(json!({"labels": {"a": 1}}), "labels needs texts as values; put the value in quotes of: `a`")]
+#[case(json!({"shared_dir": "relative"}), "shared_dir must be an absolute path, got: `relative`")]
+#[case(json!({"shared_dir": "/a/code-4711/b", "private_dir": "/a"}),
+    "shared_dir must not be the scanner's private directory <private_dir>/<personalization_code> or in it; \
+     choose another path, got: `/a/code-4711/b`")]
+fn refuses_by_name_value_and_cure(#[case] options: Value, #[case] message: &str) {
+    assert_eq!(request(&options).unwrap_err(), Error::invalid(message));
+}
+
+#[test]
+fn without_the_three_only_the_run_state_is_managed() {
+    let request = parse(&json!({"name": "ab", "state": "stopped", "stop_timeout": 5})).unwrap();
+    assert!(request.desired.is_none());
+    let error = parse(&json!({"name": "ab", "memory": "1g", "env": {}})).unwrap_err();
+    assert!(error.message.ends_with("give all three, or leave out: env, memory"), "{error}");
+}
+
+#[test]
+fn empty_texts_of_optional_options_are_as_good_as_left_out() {
+    let options = json!({"https_proxy": "", "ca_dir": "", "network": "", "restart_policy": "", "memory": "", "private_dir_mode": ""});
+    let desired = request(&options).unwrap().desired.unwrap();
+    assert!(desired.proxy.is_none() && desired.ca_dir.is_none() && desired.network.is_none());
+    assert!(
+        desired.restart_policy.is_none() && desired.private_dir_mode.is_none() && desired.limits == Limits::default()
+    );
+}
