@@ -17,7 +17,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::models::{ContainerCreateBody, ContainerInspectResponse, ContainerUpdateBody, NetworkConnectRequest};
+use bollard::models::{ContainerCreateBody, ContainerInspectResponse, NetworkConnectRequest};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
     RestartContainerOptionsBuilder, StopContainerOptionsBuilder,
@@ -40,8 +40,8 @@ use crate::scanner::step::Update;
 /// Docker's own grace between SIGTERM and SIGKILL, in seconds.
 const STOP_TIMEOUT: u32 = 10;
 
-/// How often a removal is tried.
-const REMOVALS: u32 = 5;
+/// How often is tried what an engine refuses for a container that ends by itself just then, as a flapping one does.
+const TRIES: u32 = 5;
 /// Between two looks at a container that is on its way out.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -299,7 +299,7 @@ impl Engine {
     /// When the engine cannot.
     pub async fn remove(&self, id: &str) -> Result<(), Failure> {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        let mut tries = REMOVALS;
+        let mut tries = TRIES;
         loop {
             tries -= 1;
             let removing = self.docker.remove_container(id, Some(options.clone()));
@@ -310,7 +310,7 @@ impl Engine {
                 }
                 // One that was run with --rm is removed by the engine as soon as it is stopped.
                 Err(failure) if failure.is_removal_in_progress() => return self.gone(id).await,
-                // The engine gives up on one that ends by itself just when it is to be killed, as a flapping one does.
+                // It ended by itself just when it was to be killed.
                 Err(failure) if failure.is_conflict() && tries > 0 => tokio::time::sleep(PAUSE).await,
                 answer => return answer,
             }
@@ -343,7 +343,7 @@ impl Engine {
     /// # Errors
     /// When the engine refuses, for example memory below what is in use.
     pub async fn update(&self, id: &str, update: &Update) -> Result<(), Failure> {
-        self.update_container(id, body::update(update)).await
+        self.call("update the scanner", self.docker.update_container(id, body::update(update))).await
     }
 
     /// Changes the restart policy alone.
@@ -351,11 +351,18 @@ impl Engine {
     /// # Errors
     /// When the engine refuses.
     pub async fn set_restart_policy(&self, id: &str, policy: RestartPolicy) -> Result<(), Failure> {
-        self.update_container(id, body::update(&Update { restart_policy: Some(policy), ..Update::default() })).await
-    }
-
-    async fn update_container(&self, id: &str, body: ContainerUpdateBody) -> Result<(), Failure> {
-        self.call("update the scanner", self.docker.update_container(id, body)).await
+        let update = Update { restart_policy: Some(policy), ..Update::default() };
+        let mut tries = TRIES;
+        loop {
+            tries -= 1;
+            match self.update(id, &update).await {
+                // "cannot update a stopped container", which the engine would not say of one that it knows to be stopped.
+                Err(failure) if failure.is_refusal() && !failure.is_not_found() && tries > 0 => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                answer => return answer,
+            }
+        }
     }
 
     /// The last `count` lines that the container of `id` printed.
