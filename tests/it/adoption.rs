@@ -53,8 +53,10 @@ fn a_scanner_that_the_module_made_is_like_one_made_by_hand() {
 
     let comparable = |scanner: &Scanner| {
         let mut inspect = scanner.inspect();
-        // The docker command sends binds in any order.
-        inspect["HostConfig"]["Binds"].as_array_mut().unwrap().sort_by_key(Value::to_string);
+        // The docker command sends them in any order.
+        for list in ["/HostConfig/Binds", "/Config/Env"] {
+            inspect.pointer_mut(list).unwrap().as_array_mut().unwrap().sort_by_key(Value::to_string);
+        }
         let said = said(&json!([inspect["HostConfig"], inspect["Config"]["Env"], inspect["Config"]["Cmd"]]));
         let own = scanner.shared_dir().parent().unwrap().display().to_string();
         said.to_string().replace(&scanner.code, "<code>").replace(&own, "<directory>")
