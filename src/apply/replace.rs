@@ -235,7 +235,7 @@ pub async fn scene(engine: &Engine, name: &Name) -> Result<Scene, Failure> {
     let mut seen = [None, None, None];
     for (slot, name) in seen.iter_mut().zip([name.as_str(), &name.incoming(), &name.outgoing()]) {
         *slot = match engine.container(name).await? {
-            Some(container) => Some(engine.observe(&container, None).await?),
+            Some(container) => Some(engine.observe(&container).await?),
             None => None,
         };
     }

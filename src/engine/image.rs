@@ -49,22 +49,29 @@ impl Engine {
     /// When the engine does not answer properly.
     pub async fn image(&self, name: &str) -> Result<Option<LocalImage>, Failure> {
         match self.get::<Inspected>(&format!("inspect image `{name}`"), &format!("/images/{name}/json")).await {
-            Ok(inspected) => Ok(Some(inspected.into())),
+            Ok(inspected) => {
+                let image = LocalImage::from(inspected);
+                self.brought.borrow_mut().insert(image.id.clone(), Some(image.env()));
+                Ok(Some(image))
+            }
             Err(failure) if failure.is_not_found() => Ok(None),
             Err(failure) => Err(failure),
         }
     }
 
-    /// What `container` is in the domain's words; its own image is looked up unless it is `wanted`.
+    /// What `container` is in the domain's words. Its image is looked up, if no other container needed that before: what
+    /// it brings to the environment is no secret, and would mask half a message if it were taken for one.
     ///
     /// # Errors
     /// When the engine does not answer properly.
-    pub async fn observe(&self, container: &Container, wanted: Option<&LocalImage>) -> Result<Observed, Failure> {
-        let env = match wanted {
-            Some(image) if image.id == container.image_id() => Some(image.env()),
-            _ => self.image(&container.image_id()).await?.map(|image| image.env()),
-        };
-        Ok(container.observe(env))
+    pub async fn observe(&self, container: &Container) -> Result<Observed, Failure> {
+        let id = container.image_id();
+        if !self.brought.borrow().contains_key(&id) {
+            let brought = self.image(&id).await?.map(|image| image.env());
+            self.brought.borrow_mut().insert(id.clone(), brought);
+        }
+        let brought = self.brought.borrow().get(&id).cloned().flatten();
+        Ok(container.observe(brought))
     }
 
     /// The digest that a registry has for `image` now; nothing is fetched.

@@ -13,6 +13,8 @@ mod neighbours;
 mod translate;
 mod transport;
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
@@ -32,6 +34,7 @@ pub use self::image::LocalImage;
 use self::transport::Transport;
 use crate::error::Result;
 use crate::scanner::desired::Desired;
+use crate::scanner::environment::Environment;
 use crate::scanner::name::Name;
 use crate::scanner::observed::Observed;
 use crate::scanner::restart_policy::RestartPolicy;
@@ -55,6 +58,8 @@ pub struct Engine {
     transport: Transport,
     host: DockerHost,
     timeout: Duration,
+    /// By image id, what it brings to the environment of its containers; `None` where the image is gone.
+    brought: RefCell<HashMap<String, Option<Environment>>>,
 }
 
 /// What an engine says of itself and its host.
@@ -83,7 +88,7 @@ impl Engine {
             .await
             .unwrap_or(Err(Failure::TimedOut(timeout)))
             .map_err(|failure| failure.on_connect(&host))?;
-        Ok(Self { docker, transport, host, timeout })
+        Ok(Self { docker, transport, host, timeout, brought: RefCell::default() })
     }
 
     /// Where the engine listens.
@@ -138,12 +143,15 @@ impl Engine {
         }
     }
 
-    /// The container of `id` as it is now, without its image's part being known.
+    /// The container of `id` as it is now.
     ///
     /// # Errors
     /// When the engine does not answer properly.
     pub async fn look_at(&self, id: &str) -> Result<Option<Observed>, Failure> {
-        Ok(self.inspect(id).await?.map(|container| container.observe(None)))
+        match self.inspect(id).await? {
+            Some(container) => self.observe(&container).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// What the engine says of itself.

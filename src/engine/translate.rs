@@ -186,7 +186,8 @@ fn replaces(labels: &BTreeMap<String, String>) -> Option<Replaces> {
 }
 
 fn remember_secrets(observed: &Observed) {
-    observed.env.secrets(observed.image_env.as_ref()).for_each(secret::remember_value);
+    let env = if observed.podman { &observed.env.without_podmans(&Environment::default()) } else { &observed.env };
+    env.secrets(observed.image_env.as_ref()).for_each(secret::remember_value);
     if let Some(code) = observed.env.value(environment::CODE) {
         secret::remember(code);
     }

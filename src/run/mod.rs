@@ -1,6 +1,6 @@
 //! One run from requests to reports: observe, plan, (check mode stops here), lock, observe again, apply, report.
 //!
-//! A run that finds nothing to do makes three engine requests (version, container, image), none that writes, and no lock.
+//! A run that finds nothing to do makes three engine requests (ping, image, container), none that writes, and no lock.
 //! Several scanners are observed and planned as one, refused as a whole, and changed one after the other.
 
 mod admit;
@@ -247,7 +247,10 @@ impl Run<'_> {
             walk.along(&plan).await?;
         }
         let found = self.engine.container(self.request.name.as_str()).await.map_err(|failure| self.failed(failure))?;
-        let found = found.map(|container| container.observe(None));
+        let found = match &found {
+            Some(found) => Some(self.engine.observe(found).await.map_err(|failure| self.failed(failure))?),
+            None => None,
+        };
         report.found(found.as_ref());
         // What only was updated may have been flapping all along, and what was started may begin to.
         if !(plan.starts() && self.request.wish.settle.is_zero()) {

@@ -46,10 +46,9 @@ impl View {
         let failed = |failure: crate::engine::Failure| failure.into_error(engine.host());
         let desired = wanted(request);
         let container = engine.container(request.name.as_str()).await.map_err(failed)?;
-        let observed = match (&container, desired) {
-            (Some(container), Some(_)) => Some(engine.observe(container, image.as_ref()).await.map_err(failed)?),
-            (Some(container), None) => Some(container.observe(None)),
-            (None, _) => None,
+        let observed = match &container {
+            Some(container) => Some(engine.observe(container).await.map_err(failed)?),
+            None => None,
         };
         let never_started = observed.as_ref().is_some_and(|it| it.replaces.is_some() && it.status == Status::Created);
         let scene = if closely || observed.is_none() || never_started {

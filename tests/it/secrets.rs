@@ -22,6 +22,40 @@ fn assert_silent(scanner: &Scanner, reply: Reply) -> Reply {
     reply
 }
 
+/// What everybody can read in the image is none, and masking it would wreck names and paths.
+#[test]
+fn what_an_image_brings_to_the_environment_is_no_secret() {
+    let engine = Engine::shared();
+    let [scanner, neighbour] = [Scanner::new(engine), Scanner::new(engine)];
+    let image = format!("qualys/qcsa:{}", scanner.name);
+    let base = engine.docker(&["create", "qualys/qcsa:1"]);
+    let variable = format!("--change=ENV VERSION={} BASE=/usr/local/qualys", scanner.name);
+    engine.docker(&["commit", &variable, &base, &image]);
+    engine.docker(&["rm", &base]);
+    neighbour.by_hand_from(&image, &[]);
+
+    let module = || scanner.module().arg("image", &*image).arg("settle", 0);
+    let info = Module::new(engine).without("overcommit").args(json!({
+        "_ansible_module_name": "qcss_scanner_info", "name": scanner.name,
+    }));
+    let memory = || module().arg("memory", "64M");
+    let by_name = || scanner.run_state().arg("settle", 0);
+    let runs = [module().check(), module(), memory(), module(), by_name().arg("state", "stopped"), by_name(), info];
+    for run in runs {
+        let reply = run.run();
+        assert_ne!(reply["failed"], true, "{reply:#?}");
+        let container = [&reply["container"], &reply["scanners"][0]["container"]].into_iter().find(|it| it.is_object());
+        if let Some(container) = container {
+            assert_eq!(container["image"], *image, "{reply:#?}");
+        }
+        if let Some(command) = reply["command"].as_str() {
+            assert!(command.contains(":/usr/local/qualys:z") && command.ends_with(&image), "{command}");
+        }
+    }
+    engine.docker(&["rm", "--force", &scanner.name, &neighbour.name]);
+    engine.docker(&["rmi", &image]);
+}
+
 #[test]
 fn of_the_task_whatever_it_does() {
     let scanner = Scanner::new(Engine::shared());

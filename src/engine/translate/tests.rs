@@ -193,3 +193,11 @@ fn an_answer_with_next_to_nothing_in_it_is_still_a_container() {
     assert_eq!((seen.name.as_str(), seen.status, seen.network.as_str()), ("ab", Status::Created, "bridge"));
     assert!(!seen.is_scanner());
 }
+
+#[test]
+fn what_podman_puts_into_every_environment_is_no_secret() {
+    let env = ["container=podman", "TERM=xterm", "HOME=/root", "TOKEN=canary-1"];
+    let seen = Container { podman: true, ..container(json!({"Config": {"Env": env}})) }.observe(None);
+    assert_eq!(seen.env.value("container"), Some("podman"));
+    assert_eq!(crate::secret::known(), ["canary-1"]);
+}
