@@ -3,10 +3,10 @@
 use bollard::models::MountPoint;
 use serde::Deserialize;
 
-use super::translate::{mounts, remember_code_in};
+use super::translate::mounts;
 use super::{Engine, Failure};
 use crate::scanner::admission::Neighbour;
-use crate::scanner::mount;
+use crate::scanner::mount::{self, Mount};
 
 /// One container of the list, as far as it is looked at.
 #[derive(Deserialize)]
@@ -25,23 +25,29 @@ impl Engine {
     pub async fn neighbours(&self) -> Result<Vec<Neighbour>, Failure> {
         let listed: Vec<Summary> = self.get("list the containers", "/containers/json?all=true").await?;
         let mut neighbours = Vec::with_capacity(listed.len());
-        for summary in listed {
-            let mounts = mounts(summary.mounts.as_ref());
-            let private = mounts.iter().find(|mount| mount.destination == mount::PRIVATE);
-            private.into_iter().for_each(remember_code_in);
-            // Listing shows neither environment nor limits. It may be gone by now, and is no neighbour then.
-            let scanner = match private {
-                Some(_) => self.look_at(&summary.id).await?,
-                None => None,
+        for Summary { id, names, mounts: points } in listed {
+            let listed = points.map(|points| mounts(Some(&points)));
+            let (scanner, mounts) = match listed {
+                Some(mounts) if !has_identity(&mounts) => (None, mounts),
+                // Listing shows neither environment nor limits, and an older Podman not even mounts.
+                _ => {
+                    // It may be gone by now, and is no neighbour then.
+                    let Some(container) = self.inspect(&id).await? else { continue };
+                    let mounts = mounts(container.inspected.mounts.as_ref());
+                    let scanner = if has_identity(&mounts) { Some(self.observe(&container).await?) } else { None };
+                    (scanner, mounts)
+                }
             };
-            let name = summary.names.and_then(|names| names.into_iter().next()).unwrap_or_default();
-            neighbours.push(Neighbour {
-                id: summary.id,
-                name: name.trim_start_matches('/').to_owned(),
-                scanner,
-                mounts,
-            });
+            // The other names of one that others link to have two slashes.
+            let names = names.into_iter().flatten().map(|name| name.trim_start_matches('/').to_owned());
+            let name = names.min_by_key(|name| name.contains('/')).unwrap_or_default();
+            neighbours.push(Neighbour { id, name, scanner, mounts });
         }
         Ok(neighbours)
     }
+}
+
+/// Whether something is mounted where a scanner keeps its identity, which makes it one, whoever made it.
+fn has_identity(mounts: &[Mount]) -> bool {
+    mounts.iter().any(|mount| mount.destination == mount::PRIVATE)
 }

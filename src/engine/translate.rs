@@ -201,7 +201,7 @@ fn remember_secrets(observed: &Observed) {
 }
 
 /// The private directory bears a code as its name, maybe another than the container's environment has.
-pub fn remember_code_in(mount: &Mount) {
+fn remember_code_in(mount: &Mount) {
     let name = mount.source.rsplit('/').next().unwrap_or_default();
     if name.len() >= 6 && name.bytes().any(|b| b.is_ascii_digit()) {
         secret::remember(name);
