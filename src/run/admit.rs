@@ -7,6 +7,7 @@ use crate::host::swap;
 use crate::protocol::arguments::{Overcommit, State};
 use crate::scanner::admission::{Claim, Neighbour, check_claim, check_cpus};
 use crate::scanner::capacity::{Capacity, Host, Share, excess, shares};
+use crate::scanner::census::census;
 use crate::scanner::desired::{Desired, Request};
 use crate::scanner::directory::Directory;
 use crate::scanner::limits::{ActualLimits, Limits};
@@ -92,15 +93,15 @@ pub async fn admit(
     }
     let info = engine.info().await.map_err(failed)?;
     let neighbours = engine.neighbours().await.map_err(failed)?;
-    let scanners = neighbours.iter().filter_map(|it| it.scanner.as_ref());
+    let scanners: Vec<_> = neighbours.iter().filter_map(|it| it.scanner.as_ref()).collect();
+    let mut scanners = census(&scanners);
     let capacity = capacity(&info);
-    admitted.host = Some(Host::new(&capacity, &shares(&scanners.clone().collect::<Vec<_>>())));
+    admitted.host = Some(Host::new(&capacity, &shares(&scanners)));
     for (at, candidate) in candidates.iter().enumerate() {
         candidate.check(&info, &neighbours).map_err(|error| Refused { at: Some(at), error })?;
     }
-    let others = scanners.filter(|it| !candidates.iter().any(|own| own.request.name.owns(&it.name)));
-    let others = shares(&others.collect::<Vec<_>>());
-    judge(&info, &capacity, candidates, others, admitted)?;
+    scanners.retain(|it| !candidates.iter().any(|own| own.request.name.owns(it.name)));
+    judge(&info, &capacity, candidates, shares(&scanners), admitted)?;
     Ok(())
 }
 

@@ -8,8 +8,12 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::report::{Container, Scanner};
 use crate::scanner::capacity::{Host, shares};
+use crate::scanner::census::{Standing, census};
 use crate::scanner::name::Name;
-use crate::scanner::observed::Observed;
+
+/// Said of a scanner with two containers.
+const UNFINISHED: &str =
+    "a replacement is under way or was interrupted, which the next run of qcss_scanner for it sets right";
 
 /// The result.
 #[derive(Debug, Serialize)]
@@ -40,27 +44,30 @@ pub async fn info(settings: &Settings, name: Option<&Name>) -> Result<Info> {
     let engine = Engine::connect(settings.docker_host.clone(), settings.timeout).await?;
     let about = engine.info().await.map_err(|failure| failure.into_error(engine.host()))?;
     let neighbours = engine.neighbours().await.map_err(|failure| failure.into_error(engine.host()))?;
-    let mut all: Vec<Observed> = neighbours.into_iter().filter_map(|neighbour| neighbour.scanner).collect();
-    all.sort_by(|a, b| a.name.cmp(&b.name));
-    let host = Host::new(&capacity(&about), &shares(&all.iter().collect::<Vec<_>>()));
-    let wanted = all.iter().filter(|observed| name.is_none_or(|name| name.as_str() == observed.name));
+    let containers: Vec<_> = neighbours.iter().filter_map(|neighbour| neighbour.scanner.as_ref()).collect();
+    let mut all = census(&containers);
+    all.sort_by_key(|scanner| scanner.name);
+    let host = Host::new(&capacity(&about), &shares(&all));
+    let mut warnings: Vec<_> = about.rootless.then(|| ROOTLESS.to_owned()).into_iter().collect();
+    let unfinished = all.iter().filter(|scanner| scanner.is_unfinished());
+    warnings.extend(unfinished.map(|scanner| format!("{UNFINISHED}: `{}`", scanner.name)));
+    let wanted = all.iter().filter(|scanner| name.is_none_or(|name| name.as_str() == scanner.name));
     let scanners: Vec<_> = wanted.map(Entry::from).collect();
+    let unlimited = all.iter().map(|scanner| scanner.container.limits);
     Ok(Info {
         changed: false,
         msg: format!("{} of {} scanners", scanners.len(), all.len()),
         scanners,
         host,
         overcommitted: host.is_overcommitted(),
-        unlimited: all
-            .iter()
-            .filter(|observed| observed.limits.memory.is_none() && observed.limits.cpus.is_none())
-            .count(),
-        warnings: about.rootless.then(|| ROOTLESS.to_owned()).into_iter().collect(),
+        unlimited: unlimited.filter(|limits| limits.memory.is_none() && limits.cpus.is_none()).count(),
+        warnings,
     })
 }
 
-impl From<&Observed> for Entry {
-    fn from(observed: &Observed) -> Self {
-        Self { name: observed.name.clone(), container: Container::from(observed), scanner: Scanner::from(observed) }
+impl From<&Standing<'_>> for Entry {
+    fn from(scanner: &Standing) -> Self {
+        let container = scanner.container;
+        Self { name: scanner.name.to_owned(), container: Container::from(container), scanner: Scanner::from(container) }
     }
 }

@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+use super::census::Standing;
 use super::limits::{ActualLimits, Cpus, MemorySwap};
 use super::observed::Observed;
 
@@ -60,14 +61,12 @@ impl Share {
     }
 
     /// The larger of both in everything.
-    fn max(self, other: Self) -> Self {
-        // The shorter name is the one without a replacement's suffix.
-        let name = if self.name.len() <= other.name.len() { self.name } else { other.name };
+    fn max(self, other: &Self) -> Self {
         Self {
-            name,
             memory: self.memory.max(other.memory),
             swap: self.swap.max(other.swap),
             cpus: self.cpus.max(other.cpus),
+            ..self
         }
     }
 }
@@ -75,12 +74,13 @@ impl Share {
 /// What `scanners` take. One that is just being replaced and the one that replaces it never run at the same time, and take
 /// what the larger of them does.
 #[must_use]
-pub fn shares(scanners: &[&Observed]) -> Vec<Share> {
-    let successor = |of: &Observed| scanners.iter().find(|it| it.replaces.as_ref().is_some_and(|old| old.id == of.id));
-    let of = |scanner: &Observed| Share::new(&scanner.name, &scanner.limits);
-    let replaced = |by: &Observed| by.replaces.as_ref().is_some_and(|old| scanners.iter().any(|it| it.id == old.id));
-    let counted = scanners.iter().filter(|scanner| !replaced(scanner));
-    counted.map(|scanner| successor(scanner).map_or_else(|| of(scanner), |new| of(scanner).max(of(new)))).collect()
+pub fn shares(scanners: &[Standing]) -> Vec<Share> {
+    let of = |scanner: &Standing| {
+        let share = |container: &Observed| Share::new(scanner.name, &container.limits);
+        let other = scanner.other.map(share);
+        other.into_iter().fold(share(scanner.container), |share, other| share.max(&other))
+    };
+    scanners.iter().map(of).collect()
 }
 
 /// One resource of the host; bytes or CPUs.
@@ -185,8 +185,6 @@ fn mebibytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::example::by_hand;
-    use super::super::observed::Replaces;
-    use super::super::restart_policy::RestartPolicy;
     use super::*;
 
     const HOST: Capacity = Capacity { memory: 4 << 30, swap: Some(1 << 30), cpus: 2 };
@@ -240,27 +238,20 @@ mod tests {
     }
 
     #[test]
-    fn a_scanner_that_is_just_being_replaced_counts_once() {
-        let observed = |name: &str, gib: u64, replaces: Option<&str>| {
+    fn a_scanner_that_is_just_being_replaced_takes_what_the_larger_one_does() {
+        let limited = |gib: u64, nano: u64| {
             let mut observed = by_hand();
-            (observed.id, observed.name) = (format!("id of {name}"), name.to_owned());
-            observed.limits.memory = Some(gib << 30);
-            observed.replaces = replaces.map(|name| Replaces {
-                id: format!("id of {name}"),
-                was_up: true,
-                restart_policy: RestartPolicy::No,
-            });
+            (observed.limits.memory, observed.limits.cpus) = (Some(gib << 30), Some(Cpus::from_nano(nano)));
             observed
         };
-        let all = [
-            observed("a.new", 1, Some("a")),
-            observed("b", 1, None),
-            observed("a", 2, None),
-            observed("c", 3, Some("gone")),
-        ];
-        let shares = shares(&all.iter().collect::<Vec<_>>());
-        let shares: Vec<_> = shares.iter().map(|share| (&*share.name, share.memory.unwrap() >> 30)).collect();
-        assert_eq!(shares, [("b", 1), ("a", 2), ("c", 3)]);
+        let (one, other, unlimited) = (limited(1, 20), limited(2, 10), by_hand());
+        let take = |container, other| {
+            let shares = shares(&[Standing { name: "a", container, other }]);
+            (shares[0].name.clone(), shares[0].memory, shares[0].cpus.map(Cpus::to_nano))
+        };
+        assert_eq!(take(&one, Some(&other)), ("a".to_owned(), Some(2 << 30), Some(20)));
+        assert_eq!(take(&unlimited, Some(&one)), ("a".to_owned(), Some(1 << 30), Some(20)));
+        assert_eq!(take(&unlimited, None), ("a".to_owned(), None, None));
     }
 
     #[test]

@@ -11,6 +11,7 @@
 pub mod admission;
 pub mod advice;
 pub mod capacity;
+pub mod census;
 pub mod code;
 pub mod command;
 pub mod compare;

@@ -52,7 +52,7 @@ impl Name {
     /// Whether a container called `name` is this scanner, or what a replacement has of it.
     #[must_use]
     pub fn owns(&self, name: &str) -> bool {
-        name.strip_prefix(self.as_str()).is_some_and(|rest| ["", INCOMING, OUTGOING].contains(&rest))
+        name == self.0 || of_scanner(name) == self.0
     }
 
     /// The name that the old scanner has until its replacement is known to work.
@@ -60,6 +60,12 @@ impl Name {
     pub fn outgoing(&self) -> String {
         format!("{}{OUTGOING}", self.0)
     }
+}
+
+/// The name of the scanner that a container called `name` belongs to: its own, unless a replacement gave it another.
+#[must_use]
+pub fn of_scanner(name: &str) -> &str {
+    name.strip_suffix(INCOMING).or_else(|| name.strip_suffix(OUTGOING)).unwrap_or(name)
 }
 
 impl fmt::Display for Name {
@@ -97,5 +103,16 @@ mod tests {
     #[case("ab.qcss-new")]
     fn refuses_the_rest_and_shows_it(#[case] text: &str) {
         assert!(Name::parse(text).unwrap_err().message.ends_with(&format!("got: `{text}`")));
+    }
+
+    #[rstest]
+    #[case("ab", true)]
+    #[case("ab.qcss-new", true)]
+    #[case("ab.qcss-old", true)]
+    #[case("ab.qcss", false)]
+    #[case("abc", false)]
+    #[case("a", false)]
+    fn a_replacements_containers_belong_to_the_scanner(#[case] container: &str, #[case] owned: bool) {
+        assert_eq!(Name::parse("ab").unwrap().owns(container), owned);
     }
 }

@@ -82,6 +82,47 @@ fn tells_of_one_by_its_exact_name_beside_the_whole_host() {
 }
 
 #[test]
+fn a_scanner_that_is_just_being_replaced_is_one_scanner() {
+    let engine = Engine::private(&[]);
+    let scanner = Scanner::new(&engine);
+    let old = scanner.by_hand(&["--memory 64M"]);
+    let [incoming, outgoing] = ["new", "old"].map(|end| format!("{}.qcss-{end}", scanner.name));
+    let [volume, note] = [
+        format!("{}:/usr/local/qualys/admin/etc:z", scanner.store().display()),
+        format!("qcss_scanner.replaces={old}"),
+    ];
+    // An unlimited one takes its place.
+    let create = ["create", "--name", &incoming, "--volume", &volume, "--label", &note, "--entrypoint=sleep"];
+    let new = engine.docker(&[&create[..], &["qualys/qcsa:1", "600"]].concat());
+
+    let told = |id: &str, status: &str, unlimited: usize| {
+        let reply = info(&engine).run().unchanged();
+        assert_eq!((&reply["msg"], &reply["unlimited"]), (&json!("1 of 1 scanners"), &json!(unlimited)));
+        let entry = &reply["scanners"][0];
+        assert_eq!(entry["name"], *scanner.name);
+        assert_eq!((&entry["container"]["id"], &entry["container"]["status"]), (&json!(id), &json!(status)));
+        // The larger of both.
+        assert_eq!(reply["host"]["memory"]["allocated"], 64 << 20);
+        assert!(reply.warnings().contains("replacement") && reply.warnings().ends_with(&format!("`{}`", scanner.name)));
+        assert_eq!(info(&engine).arg("name", &*scanner.name).run().unchanged()["scanners"], reply["scanners"]);
+    };
+    told(&old, "running", 0);
+    engine.docker(&["stop", "--time=1", &scanner.name]);
+    told(&old, "exited", 0);
+    engine.docker(&["rename", &scanner.name, &outgoing]);
+    told(&old, "exited", 0);
+    engine.docker(&["rename", &incoming, &scanner.name]);
+    told(&old, "exited", 0);
+    engine.docker(&["start", &scanner.name]);
+    told(&new, "running", 1);
+
+    engine.docker(&["rm", &outgoing]);
+    let reply = info(&engine).run().unchanged();
+    assert_eq!((&reply["unlimited"], &reply["warnings"]), (&json!(1), &Value::Null));
+    assert_eq!(reply["host"]["memory"]["allocated"], 0);
+}
+
+#[test]
 fn a_host_without_scanners_is_free() {
     let reply = info(&Engine::private(&[])).run().unchanged();
     assert_eq!((&reply["scanners"], &reply["unlimited"]), (&json!([]), &json!(0)));
