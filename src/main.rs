@@ -8,6 +8,10 @@ use qcss_scanner::error::Error;
 use qcss_scanner::module;
 use qcss_scanner::protocol::reply::Reply;
 
+/// musl's own asks the kernel for nearly every allocation that is larger than a line of text, and gives it back at once.
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 const HELP: &str = "\
 qcss_scanner is an Ansible module that creates Qualys containerized scanners on Docker hosts.
 Ansible runs it as: qcss_scanner ARGUMENTS_FILE (one JSON object), and reads one JSON line from it.
