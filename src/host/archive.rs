@@ -8,6 +8,7 @@ use flate2::bufread::MultiGzDecoder;
 use futures_util::stream::{self, Stream};
 use hyper::body::Bytes;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
 use crate::scanner::image::ImageRef;
@@ -18,6 +19,13 @@ const PIECE: usize = 256 << 10;
 const LARGEST_MANIFEST: u64 = 16 << 20;
 /// How gzip begins (RFC 1952).
 const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// What an archive holds.
+struct Content {
+    images: Vec<Image>,
+    /// Of `index.json`: the ids of its images to an engine that keeps them in containerd.
+    manifests: Vec<String>,
+}
 
 /// One image of `manifest.json`.
 #[derive(Deserialize)]
@@ -53,11 +61,11 @@ pub fn open(path: &Path) -> Result<impl Stream<Item = io::Result<Bytes>> + Send 
 /// # Errors
 /// When it does not, with what it has, or when it is no such archive.
 pub fn check(path: &Path, image: &ImageRef) -> Result<()> {
-    let images = images(path).map_err(|error| unreadable(path, &error))?;
-    if images.iter().any(|it| it.is(image)) {
+    let content = content(path).map_err(|error| unreadable(path, &error))?;
+    if content.has(image) {
         return Ok(());
     }
-    let mut held: Vec<_> = images.iter().flat_map(Image::names).collect();
+    let mut held: Vec<_> = content.images.iter().flat_map(Image::names).collect();
     held.sort_unstable(); // docker save writes them in any order
     let held = if held.is_empty() { "no image".to_owned() } else { held.join(", ") };
     Err(Error::new(
@@ -69,35 +77,46 @@ pub fn check(path: &Path, image: &ImageRef) -> Result<()> {
     ))
 }
 
-fn images(path: &Path) -> io::Result<Vec<Image>> {
+fn content(path: &Path) -> io::Result<Content> {
     let mut file = BufReader::new(File::open(path)?);
     let mut magic = [0; 2];
     let gzip = file.read_exact(&mut magic).is_ok() && magic == GZIP;
     io::Seek::rewind(&mut file)?;
-    if gzip { manifest(MultiGzDecoder::new(file)) } else { manifest(file) }
+    if gzip { read(&mut MultiGzDecoder::new(file)) } else { read(&mut file) }
 }
 
-/// Reads through to `manifest.json`, which may be the last entry.
-fn manifest(archive: impl Read) -> io::Result<Vec<Image>> {
+/// Reads through to `manifest.json`, which may be the last entry; `index.json` comes before it, where there is one.
+fn read(archive: &mut dyn Read) -> io::Result<Content> {
+    let mut manifests = Vec::new();
     for entry in tar::Archive::new(archive).entries()? {
         let entry = entry?;
-        if entry.path()?.as_ref() == Path::new("manifest.json") {
-            return serde_json::from_reader(entry.take(LARGEST_MANIFEST)).map_err(io::Error::from);
+        let path = entry.path()?.into_owned();
+        let json = entry.take(LARGEST_MANIFEST);
+        if path == Path::new("index.json") {
+            let index: Value = serde_json::from_reader(json)?;
+            let listed = index.get("manifests").and_then(Value::as_array).into_iter().flatten();
+            manifests.extend(listed.filter_map(|it| Some(it.get("digest")?.as_str()?.to_owned())));
+        } else if path == Path::new("manifest.json") {
+            return Ok(Content { images: serde_json::from_reader(json)?, manifests });
         }
     }
     Err(io::Error::new(io::ErrorKind::InvalidData, "it has no manifest.json, as docker save writes it"))
 }
 
-impl Image {
-    fn is(&self, wanted: &ImageRef) -> bool {
+impl Content {
+    fn has(&self, wanted: &ImageRef) -> bool {
         if wanted.is_id() {
             let digits = wanted.as_str().trim_start_matches("sha256:");
-            return self.id().starts_with(digits);
+            let manifests = self.manifests.iter().map(|digest| digest.trim_start_matches("sha256:"));
+            return self.images.iter().map(Image::id).chain(manifests).any(|id| id.starts_with(digits));
         }
-        let wanted = wanted.familiar();
-        self.repo_tags.iter().flatten().any(|tag| ImageRef::parse(tag).is_ok_and(|tag| tag.familiar() == wanted))
+        let (wanted, mut tags) =
+            (wanted.familiar(), self.images.iter().filter_map(|it| it.repo_tags.as_ref()).flatten());
+        tags.any(|tag| ImageRef::parse(tag).is_ok_and(|tag| tag.familiar() == wanted))
     }
+}
 
+impl Image {
     fn id(&self) -> &str {
         self.config.rsplit('/').next().unwrap_or_default().trim_end_matches(".json")
     }
@@ -119,4 +138,39 @@ fn unreadable(path: &Path, error: &io::Error) -> Error {
     let reason = error.to_string();
     let reason = reason.split(" (os error").next().unwrap_or(&reason);
     Error::new(kind, format!("image_archive cannot be read: {reason}; {cure}: `{}`", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+    use serde_json::json;
+
+    /// An archive as Docker 29 writes it when it keeps images in containerd.
+    fn archive() -> tempfile::NamedTempFile {
+        let mut builder = tar::Builder::new(tempfile::NamedTempFile::new().unwrap());
+        let index = json!({"manifests": [{"digest": format!("sha256:{}", "a1".repeat(32)), "size": 1}]});
+        let manifest = json!([{"Config": format!("blobs/sha256/{}", "b2".repeat(32)), "RepoTags": ["qualys/qcsa:1"]}]);
+        for (name, content) in [("blobs/sha256/1", json!("layer")), ("index.json", index), ("manifest.json", manifest)]
+        {
+            let content = content.to_string();
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            builder.append_data(&mut header, name, content.as_bytes()).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    #[rstest]
+    #[case::tag("qualys/qcsa:1", true)]
+    #[case::familiar("docker.io/qualys/qcsa:1", true)]
+    #[case::config("b2b2b2b2b2b2", true)]
+    #[case::manifest("sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1", true)]
+    #[case::short_manifest("a1a1a1a1a1a1", true)]
+    #[case::other_tag("qualys/qcsa:2", false)]
+    #[case::other_id("c3c3c3c3c3c3", false)]
+    fn an_image_goes_by_its_tag_its_config_or_its_manifest(#[case] image: &str, #[case] held: bool) {
+        let checked = check(archive().path(), &ImageRef::parse(image).unwrap());
+        assert_eq!(checked.is_ok(), held, "{checked:?}");
+    }
 }
