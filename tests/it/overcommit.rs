@@ -149,6 +149,9 @@ fn a_rootless_engine_is_warned_about() {
     assert!(reply.warnings().contains("the engine runs rootless"), "{reply:#?}");
     assert_eq!(module().run().changed()["warnings"].as_array().unwrap().len(), 1);
     assert_eq!(module().run().unchanged()["warnings"], Value::Null);
+    let info = Module::new(engine).without("overcommit").arg("_ansible_module_name", "qcss_scanner_info");
+    let reply = info.arg("docker_host", rootless.host()).arg("name", &*scanner.name).run().unchanged();
+    assert!(reply.warnings().contains("the engine runs rootless"), "{reply:#?}");
 }
 
 /// Judged, and quick.
