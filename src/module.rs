@@ -4,7 +4,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
 use serde_json::{Map, Value, json};
 
 use crate::engine::DockerHost;
@@ -136,12 +135,9 @@ fn settings(values: &Map<String, Value>, check_mode: bool) -> Result<Settings> {
 
 /// Runs `work`; one thread, since every engine call waits for the one before it.
 fn block_on<T>(work: impl Future<Output = T>) -> Result<T> {
-    let runtime = runtime().map_err(|error| Error::new(Kind::Internal, format!("{error:#}")))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Error::new(Kind::Internal, format!("cannot start the runtime: {error}")))?;
     Ok(runtime.block_on(work))
-}
-
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")
 }
 
 #[cfg(test)]
