@@ -69,8 +69,13 @@ pub fn successor(
         }
     }
     manage(&mut body, desired);
-    // An engine that restarts must not start it beside the old one; it gets its policy when its turn comes.
-    body.host_config.get_or_insert_default().restart_policy = Some(to_api_policy(RestartPolicy::No));
+    let policy = if old.is_updatable() {
+        // An engine that restarts must not start it beside the old one; it gets its policy when its turn comes.
+        RestartPolicy::No
+    } else {
+        desired.restart_policy.unwrap_or(old.restart_policy)
+    };
+    body.host_config.get_or_insert_default().restart_policy = Some(to_api_policy(policy));
     let note = [
         (REPLACES, old.id.clone()),
         (WAS_UP, old.status.is_up().to_string()),

@@ -86,14 +86,15 @@ pub fn compare(desired: &Desired, observed: &Observed, image: &WantedImage, engi
     list.mount("shared_dir", observed, mount::SHARED, Some(shared_dir.as_str()), engine);
     list.mount("private_dir", observed, mount::PRIVATE, Some(identity_dir.as_str()), engine);
     list.mount("ca_dir", observed, mount::CA, ca_dir.as_ref().map(super::directory::Directory::as_str), engine);
-    list.limits(limits, &observed.limits, engine);
+    let live = if observed.is_updatable() { Way::Update } else { Way::Replace };
+    list.limits(limits, &observed.limits, live, engine);
     if let Some(network) = network {
         let same = observed.network == *network || (network == "default" && observed.network == "bridge");
         list.add("network", observed.network.as_str(), network.as_str(), same, Way::Replace);
     }
     if let Some(policy) = restart_policy {
         let (before, after) = (observed.restart_policy.to_string(), policy.to_string());
-        list.add("restart_policy", before, after, observed.restart_policy == *policy, Way::Update);
+        list.add("restart_policy", before, after, observed.restart_policy == *policy, live);
     }
     if let Some(privileged) = privileged {
         list.add("privileged", observed.privileged, *privileged, observed.privileged == *privileged, Way::Replace);
@@ -204,8 +205,8 @@ impl List {
         self.add(field, before, wanted, same, Way::Replace);
     }
 
-    fn limits(&mut self, wanted: &Limits, actual: &ActualLimits, engine: EngineTraits) {
-        let way = |wanted: bool| if wanted { Way::Update } else { Way::Replace };
+    fn limits(&mut self, wanted: &Limits, actual: &ActualLimits, live: Way, engine: EngineTraits) {
+        let way = |wanted: bool| if wanted { live } else { Way::Replace };
         let (memory, swap, cpus) = (wanted.memory(), wanted.memory_swap(), wanted.cpus);
         self.add("memory", actual.memory, memory, actual.memory == memory, way(memory.is_some()));
         let cannot_tell =

@@ -112,6 +112,13 @@ impl Observed {
         self.mounts.iter().find(|mount| mount.destination == destination)
     }
 
+    /// Whether its limits and its restart policy can be changed as it is. Podman has no call for that (seen on 4.3), and no
+    /// daemon whose restart would bring containers back.
+    #[must_use]
+    pub fn is_updatable(&self) -> bool {
+        !self.podman
+    }
+
     /// Whether this is a scanner, whoever made it: it has one of its mounts, or a personalization code.
     #[must_use]
     pub fn is_scanner(&self) -> bool {

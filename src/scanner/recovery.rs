@@ -152,7 +152,7 @@ fn back_to(old: &Observed, new: &Observed, note: &Replaces, name: &Name, may_sta
     if !may_be_starting {
         steps.extend(renamed(new, &name.incoming()));
     }
-    if new.restart_policy != RestartPolicy::No {
+    if new.restart_policy != RestartPolicy::No && new.is_updatable() {
         // An engine that starts in the middle must not bring the new one back beside the old one.
         steps.push(Undo::SetRestartPolicy(new.id.clone(), RestartPolicy::No));
     }

@@ -31,12 +31,13 @@ pub enum Call {
 /// The calls that replace `old`; the new one has the restart policy `policy` in the end, and runs when `start`.
 #[must_use]
 pub fn calls(old: &Observed, policy: RestartPolicy, start: bool) -> Vec<Call> {
+    let switches = |policy: RestartPolicy| policy != RestartPolicy::No && old.is_updatable();
     let all = [
         (true, Call::CreateNew),
-        (old.restart_policy != RestartPolicy::No, Call::SwitchOffOld),
+        (switches(old.restart_policy), Call::SwitchOffOld),
         (true, Call::StopOld),
         (true, Call::SetOldAside),
-        (policy != RestartPolicy::No, Call::SwitchOnNew),
+        (switches(policy), Call::SwitchOnNew),
         (true, Call::NameNew),
         (start, Call::StartNew),
         (true, Call::RemoveOld),

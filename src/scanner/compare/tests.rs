@@ -120,6 +120,9 @@ fn means_the_same(#[case] options: Value, #[case] observed: Observed) {
     r#"env: {"TERM":"********"} -> {} by Replace"#)]
 #[case::podman_where_its_variable_is_another(json!({"env": {"TERM": "dumb"}}), by_hand().on_podman(),
     r#"env: {"TERM":"********"} -> {"TERM":"********"} by Replace"#)]
+#[case::podman_cannot_update(json!({"memory": "1g", "cpus": 1, "restart_policy": "always"}),
+    by_hand().limited(GIB, 2 << 30, 2_000_000_000).on_podman(),
+    "cpus: 2.0 -> 1.0 by Replace\nrestart_policy: \"no\" -> \"always\" by Replace")]
 #[case::network(json!({"network": "v6"}), by_hand(), r#"network: "bridge" -> "v6" by Replace"#)]
 #[case::restart_policy(json!({"restart_policy": "always"}), by_hand(), r#"restart_policy: "no" -> "always" by Update"#)]
 #[case::how_often(json!({"restart_policy": "on-failure"}), by_hand().with_policy(RestartPolicy::OnFailure(3)),

@@ -68,13 +68,21 @@ impl Engine {
             Call::CreateNew => {
                 let restart_policy = old.restart_policy;
                 let note = Replaces { id: old.id.clone(), was_up: old.status.is_up(), restart_policy };
-                let new = Observed { id: "new".to_owned(), name: name().incoming(), replaces: Some(note), ..by_hand() };
-                self.containers.push(new.with_status(Status::Created).with_policy(RestartPolicy::No));
+                let podman = old.podman;
+                let new = Observed {
+                    id: "new".to_owned(),
+                    name: name().incoming(),
+                    replaces: Some(note),
+                    podman,
+                    ..by_hand()
+                };
+                let policy = if podman { old.restart_policy } else { RestartPolicy::No };
+                self.containers.push(new.with_status(Status::Created).with_policy(policy));
             }
-            Call::SwitchOffOld => self.get("old").restart_policy = RestartPolicy::No,
+            Call::SwitchOffOld => self.set_policy("old", RestartPolicy::No),
             Call::StopOld => self.stop("old"),
             Call::SetOldAside => self.rename("old", &name().outgoing()),
-            Call::SwitchOnNew => self.get("new").restart_policy = old.restart_policy,
+            Call::SwitchOnNew => self.set_policy("new", old.restart_policy),
             Call::NameNew => self.rename("new", "scanner"),
             Call::StartNew => self.start("new"),
             Call::RemoveOld => self.remove("old"),
@@ -87,11 +95,16 @@ impl Engine {
         match call {
             Undo::Stop(id) | Undo::FinishStop(id) => self.stop(id),
             Undo::Rename(id, name) => self.rename(id, name),
-            Undo::SetRestartPolicy(id, policy) => self.get(id).restart_policy = *policy,
+            Undo::SetRestartPolicy(id, policy) => self.set_policy(id, *policy),
             Undo::Start(id) => self.start(id),
             Undo::Remove(id) => self.remove(id),
         }
         self.check();
+    }
+
+    fn set_policy(&mut self, id: &str, policy: RestartPolicy) {
+        assert!(self.get(id).is_updatable(), "Podman cannot: {:#?}", self.log);
+        self.get(id).restart_policy = policy;
     }
 
     /// A stop ends with the container's end; one that is sent while another is under way waits for the same.
@@ -137,6 +150,9 @@ impl Engine {
 
     /// dockerd ends and starts again: policies are at work, for the stopped ones too (seen on 20.10), not for the created ones.
     fn restart(&mut self) {
+        if self.containers.iter().any(|container| container.podman) {
+            return; // it has no daemon
+        }
         self.log.push("the engine restarts".to_owned());
         self.on_its_way = None;
         for container in &mut self.containers {
@@ -302,10 +318,12 @@ fn no_kill_and_no_restart_of_the_engine_loses_or_doubles_a_scanner() {
             for (start, new_becomes) in
                 [(false, Status::Running), (true, Status::Running), (true, Status::Exited), (true, Status::Restarting)]
             {
-                let old = by_hand().with_status(status).with_policy(policy);
-                let mut explorer = Explorer { old: old.clone(), start, seen: BTreeSet::new(), ends: 0 };
-                explorer.replace(&Engine::new(old, start, new_becomes));
-                ends += explorer.ends;
+                for podman in [false, true] {
+                    let old = Observed { podman, ..by_hand().with_status(status).with_policy(policy) };
+                    let mut explorer = Explorer { old: old.clone(), start, seen: BTreeSet::new(), ends: 0 };
+                    explorer.replace(&Engine::new(old, start, new_becomes));
+                    ends += explorer.ends;
+                }
             }
         }
     }
