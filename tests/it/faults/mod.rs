@@ -45,11 +45,11 @@ const ENDS: &[Fault] = &[
 /// The most that one scanner goes through; another thread takes the next ones.
 const CHUNK: usize = 8;
 /// Of the faults at a call that changes something, each how many-th is tried by default …
-const WRITE_STRIDE: usize = 7;
+const WRITE_STRIDE: usize = 17;
 /// … and at a call that only asks.
-const READ_STRIDE: usize = 71;
+const READ_STRIDE: usize = 151;
 /// … and of those that end the engine.
-const END_STRIDE: usize = 11;
+const END_STRIDE: usize = 29;
 const THREADS: usize = 6;
 /// What a scanner can reach does not matter here, and a start without it takes half the time.
 const NO_BRIDGE: &[&str] = &["--bridge=none", "--iptables=false", "--ip6tables=false"];
