@@ -52,7 +52,9 @@ fn guarded(work: impl FnOnce() -> Result<Reply>) -> Reply {
 fn call(invocation: &Invocation, log: &Path) -> Reply {
     let module = if invocation.module.is_empty() { MODULE } else { &invocation.module };
     let (table, together) = if module == INFO { (INFO_OPTIONS, NONE_TOGETHER) } else { (OPTIONS, TOGETHER) };
-    match validate(module, table, together, &invocation.options) {
+    // As the user wrote it, with its collection.
+    let named = if invocation.log.module.is_empty() { module } else { &invocation.log.module };
+    match validate(named, table, together, &invocation.options) {
         Ok(valid) => {
             let shown = masked(table, &valid.values);
             invocation.log.tell(log, table, &shown);

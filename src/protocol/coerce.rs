@@ -92,7 +92,8 @@ fn float(value: &Value) -> Result<f64, String> {
 fn boolean(value: &Value) -> Result<bool, String> {
     let spelled = match value {
         Value::Bool(truth) => return Ok(*truth),
-        Value::Number(number) => number.as_f64().map_or_else(String::new, |float| float.to_string()),
+        // The sum is 0 for the -0 that JSON has, too.
+        Value::Number(number) => number.as_f64().map_or_else(String::new, |float| (float + 0.0).to_string()),
         Value::String(text) => text.trim().to_lowercase(),
         Value::Null | Value::Array(_) | Value::Object(_) => {
             return Err(format!("<class '{}'> cannot be converted to a bool", python_type(value)));
@@ -228,6 +229,7 @@ mod tests {
     #[case(Kind::Bool, json!("oFF"), json!(false))]
     #[case(Kind::Bool, json!(1), json!(true))]
     #[case(Kind::Bool, json!(0.0), json!(false))]
+    #[case(Kind::Bool, json!(-0.0), json!(false))]
     #[case(Kind::Dict, json!({"a": 1}), json!({"a": 1}))]
     #[case(Kind::Dict, json!("{\"a\": \"b\"}"), json!({"a": "b"}))]
     #[case(Kind::Dict, json!("{'a': 'b'}"), json!({"a": "b"}))]

@@ -40,14 +40,15 @@ impl Log {
     /// module's name is unknown: then it is not Ansible who calls.
     pub fn tell(&self, socket: &Path, table: &[Opt], values: &Map<String, Value>) {
         if !self.is_off && !self.module.is_empty() {
-            let _ = send(socket, &self.datagram(&invoked_with(table, values)));
+            let redactor = Redactor::new(secret::known());
+            let _ = send(socket, &self.datagram(&redactor, &invoked_with(&redactor, table, values)));
         }
     }
 
     /// As RFC 3164 has it, but without a time: every log takes its own then, and knows the time zone.
-    fn datagram(&self, text: &str) -> String {
+    fn datagram(&self, redactor: &Redactor, text: &str) -> String {
         let prefix = self.target_log_info.as_ref().map(|info| format!("{info} ")).unwrap_or_default();
-        let text = Redactor::new(secret::known()).clean_text(&format!("{prefix}{text}"));
+        let text = redactor.clean_text(&format!("{prefix}{text}"));
         // A line feed would let a value pose as another line of the log.
         let escaped: String = text.chars().flat_map(escape).collect();
         format!("<{}>ansible-{}: {escaped}", facility(&self.facility) * 8 + INFO, self.module)
@@ -55,10 +56,10 @@ impl Log {
 }
 
 /// `Invoked with name=x memory=None`, in the order of `table`.
-fn invoked_with(table: &[Opt], values: &Map<String, Value>) -> String {
+fn invoked_with(redactor: &Redactor, table: &[Opt], values: &Map<String, Value>) -> String {
     table.iter().fold("Invoked with".to_owned(), |line, option| {
         let shown = values.get(option.name).unwrap_or(&Value::Null);
-        let value = if option.secret { NOT_LOGGED.to_owned() } else { python_text(shown) };
+        let value = if option.secret { NOT_LOGGED.to_owned() } else { redactor.clean_text(&python_text(shown)) };
         format!("{line} {}={value}", option.name)
     })
 }
@@ -127,7 +128,8 @@ mod tests {
     fn secrets_are_not_in_it() {
         let entry = json!({"name": "b", "personalization_code": "canary-2", "env": {"A": "canary-3"}});
         let options = json!({
-            "personalization_code": "canary-1", "qualys_url": "https://canary-1.example.com", "image": "i",
+            "personalization_code": "canary-1", "qualys_url": "https://canary-1.example.com",
+            "image": "https://user:canary-5@registry/i", "network": "canary-1",
             "https_proxy": "u:canary-4@h:1", "scanners": [entry],
         });
         let told = told(&log(), OPTIONS, &options).unwrap();
@@ -136,6 +138,8 @@ mod tests {
             " personalization_code=NOT_LOGGING_PARAMETER ",
             " env=NOT_LOGGING_PARAMETER ",
             " qualys_url=https://********.example.com ",
+            " image=https://user:********@registry/i ",
+            " network=VALUE_SPECIFIED_IN_NO_LOG_PARAMETER ",
             "'personalization_code': 'VALUE_SPECIFIED_IN_NO_LOG_PARAMETER'",
         ] {
             assert!(told.contains(part), "{part}: {told}");

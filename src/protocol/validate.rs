@@ -50,7 +50,17 @@ pub fn validate(
     if let Some(list) = list {
         let scope = Scope { found_in: Some(list.name), ..task };
         let checked = entries.iter().map(|entry| scope.check(&with_defaults(entry, options), true));
-        valid.entries = Some(checked.collect::<Result<_>>()?);
+        let checked = checked.collect::<Result<Vec<_>>>()?;
+        // As with any option it is what was understood that is shown.
+        let understood = checked.iter().map(|entry| {
+            let mut own = entry.values.clone();
+            for name in TASK_ONLY {
+                own.remove(*name);
+            }
+            Value::Object(own)
+        });
+        valid.values.insert(list.name.to_owned(), Value::Array(understood.collect()));
+        valid.entries = Some(checked);
         scope.refuse_unsupported(entries.iter().flat_map(Map::keys))?;
     }
     task.refuse_unsupported(options.keys())?;
@@ -63,9 +73,16 @@ fn given<'a>(options: &'a Map<String, Value>, option: &Opt) -> Option<&'a Value>
 }
 
 fn entries_of(list: &Opt, value: &Value) -> Result<Vec<Map<String, Value>>> {
-    let Value::Array(items) = value else {
-        let cause = format!("<class '{}'> cannot be converted to a list", python_type(value));
-        return Err(unconvertible(list.name, value, None, "list", &cause));
+    let items = match value {
+        Value::Array(items) => items.clone(),
+        // A scalar is a list of its parts between commas.
+        scalar => {
+            let Ok(text) = coerce(Kind::Str, scalar) else {
+                let cause = format!("<class '{}'> cannot be converted to a list", python_type(value));
+                return Err(unconvertible(list.name, value, None, "list", &cause));
+            };
+            text.as_str().unwrap_or_default().split(',').map(Value::from).collect()
+        }
     };
     let entry = |item: &Value| match coerce(Kind::Dict, item) {
         Ok(Value::Object(entry)) => Ok(entry),
@@ -81,10 +98,14 @@ fn entries_of(list: &Opt, value: &Value) -> Result<Vec<Map<String, Value>>> {
 
 /// `entry` with what the task itself gives for all entries.
 fn with_defaults(entry: &Map<String, Value>, task: &Map<String, Value>) -> Map<String, Value> {
-    let shared = task.iter().filter(|(name, _)| !TASK_ONLY.contains(&name.as_str()));
+    let shared = task.iter().filter(|(name, _)| !is_of_task(name));
     let mut all: Map<_, _> = shared.map(|(name, value)| (name.clone(), value.clone())).collect();
     all.extend(entry.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())));
     all
+}
+
+fn is_of_task(name: &str) -> bool {
+    TASK_ONLY.contains(&name)
 }
 
 /// Where options are looked at: the task, or the entries of one of its lists.
@@ -133,8 +154,7 @@ impl Scope<'_> {
     }
 
     fn refuse_unsupported<'k>(&self, keys: impl Iterator<Item = &'k String>) -> Result<()> {
-        let supported =
-            || self.table.iter().filter(|option| self.found_in.is_none() || !TASK_ONLY.contains(&option.name));
+        let supported = || self.table.iter().filter(|option| self.found_in.is_none() || !is_of_task(option.name));
         let unsupported: BTreeSet<_> =
             keys.filter(|key| !supported().any(|option| option.name == key.as_str())).map(String::as_str).collect();
         if unsupported.is_empty() {
@@ -188,10 +208,20 @@ fn unconvertible(name: &str, value: &Value, found_in: Option<&str>, kind: &str, 
 }
 
 fn remember_secrets(table: &[Opt], options: &Map<String, Value>) {
-    for option in table.iter().filter(|option| option.secret) {
-        if let Some(value) = given(options, option) {
-            remember_leaves(value, option.kind);
+    for option in table {
+        match given(options, option) {
+            Some(value) if option.secret => remember_leaves(value, option.kind),
+            Some(Value::String(text)) => remember_password_of_url(text),
+            _ => {}
         }
+    }
+}
+
+/// `https://user:password@host` where no password belongs; `AnsibleModule` keeps such from the log, too.
+fn remember_password_of_url(text: &str) {
+    let user = text.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
+    if let Some((_, password)) = user.and_then(|(user, _)| user.split_once(':')) {
+        secret::remember(password);
     }
 }
 
@@ -266,7 +296,8 @@ fn default(option: &Opt) -> Value {
         Default::Unset => Value::Null,
         Default::Str(text) => Value::from(text),
         Default::Bool(truth) => Value::from(truth),
-        Default::Int(int) => Value::from(int),
+        // 2 is 2.0 where a float is meant.
+        Default::Int(int) => coerce(option.kind, &Value::from(int)).unwrap_or_default(),
     }
 }
 

@@ -29,7 +29,8 @@ const CANARY: &str = "canary";
 /// Where no engine listens.
 const NOBODY: &str = "unix:///nonexistent/docker.sock";
 
-fn cases(count: u32) -> ProptestConfig {
+/// `count` of them, unless the environment says otherwise.
+pub fn cases(count: u32) -> ProptestConfig {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(count);
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }

@@ -62,3 +62,5 @@ mod spelling;
 mod stand_in;
 #[cfg(test)]
 mod states;
+#[cfg(test)]
+mod twin;
