@@ -43,6 +43,8 @@ mod neighbours;
 #[cfg(test)]
 mod overcommit;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod percentages;
 #[cfg(test)]
 mod protocol;

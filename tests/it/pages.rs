@@ -1,0 +1,93 @@
+//! What README and docs/ tell users to write is what the module takes, and moving to it from something else is no change.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::support::{Ansible, Engine};
+
+/// Each block of YAML with a task in it, as it stands there.
+fn examples(page: &str) -> Vec<String> {
+    blocks(page, "yaml").into_iter().filter(|block| block.contains("qcss_scanner")).collect()
+}
+
+/// The fenced blocks of one language.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
+    let fenced = text.split("```").skip(1).step_by(2);
+    fenced.filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n').map(str::to_owned)).collect()
+}
+
+/// In check mode, since they are of many hosts: no option is misspelt and no value is wrong.
+#[test]
+fn the_module_takes_every_task_of_the_pages() {
+    let engine = Engine::shared();
+    let directory = engine.temp_dir();
+    let codes = ["qualys_1", "qualys_2", "qualys_3"].map(|name| (name, format!("canary-{name}")));
+    let variables = json!({
+        "ansible_connection": "local", "code": "canary-code", "vault_code": "canary-code", "vault_code_1": "canary-1",
+        "vault_code_2": "canary-2", "vault_code_3": "canary-3", "codes": BTreeMap::from(codes), "maintenance": true,
+    });
+    let head = format!("gather_facts: false\n  ignore_errors: true\n  environment: {{DOCKER_HOST: {}}}", engine.host());
+    let pages = ["README.md", "docs/install.md", "docs/options.md", "docs/results.md", "docs/moving.md"];
+    let mut plays = String::new();
+    for (number, example) in pages.into_iter().flat_map(examples).enumerate() {
+        plays += &if example.contains("\n  hosts: ") {
+            example.replace("gather_facts: false", &head)
+        } else {
+            let tasks = example.trim_end().replace('\n', "\n    ");
+            format!("- name: Tasks\n  hosts: localhost\n  {head}\n  tasks:\n    {tasks}\n")
+        }
+        // A result is found by its task's name, which not only one of them has.
+        .replace("- name: ", &format!("- name: {number} "));
+    }
+    let file = directory.path().join("plays.yml");
+    // The id of the vendor's sample is no image of this engine.
+    fs::write(&file, plays.replace("6715167e4412", "qualys/qcsa:latest")).unwrap();
+    let run = Ansible::playbook(engine, file.to_str().unwrap(), &variables).option("--check").secret("canary").run();
+    let told: Vec<_> = run.tasks().filter(|(_, result)| result["invocation"].is_object()).collect();
+    for (name, result) in &told {
+        // The shared engine may have no room for it.
+        assert!(result["error"].is_null() || result["error"] == "overcommit", "{name}: {result:#}");
+    }
+    assert!(told.len() >= plays.matches(" qcss_scanner").count(), "{plays}\n{}", run.output);
+}
+
+/// docs/moving.md, word by word but for the directories and the image: first as it was done before, then by the task.
+#[test]
+fn moving_from_the_vendors_command_changes_nothing() {
+    let engine = Engine::shared();
+    let directory = engine.temp_dir();
+    let qualys = directory.path().join("qualys");
+    let image = engine.docker(&["image", "inspect", "--format", "{{.Id}}", "qualys/qcsa:latest"]);
+    let image = image.trim().trim_start_matches("sha256:").chars().take(12).collect::<String>();
+    let [command] = &blocks("docs/moving.md", "sh")[..] else { panic!("one command") };
+    let command = command.replace("/usr/qualys", &qualys.display().to_string()).replace("6715167e4412", &image);
+    let ran = Command::new("bash").args(["-euc", &command]).env("DOCKER_HOST", engine.host()).output().unwrap();
+    assert!(ran.status.success(), "{command}: {ran:?}");
+
+    let tasks = examples("docs/moving.md");
+    let [by_id, by_name] = &tasks[..] else { panic!("{tasks:?}") };
+    let variables = json!({"vault_code": "21808056913298"});
+    let defaults = json!({
+        "docker_host": engine.host(), "overcommit": "allow", "settle": 0.2,
+        "shared_dir": qualys.join("shared"), "private_dir": qualys.join("private"),
+    });
+    let play = json!({"vars": variables, "module_defaults": {"qcss_scanner": defaults}});
+    let have = |task: &str| {
+        let file = directory.path().join("tasks.yml");
+        fs::write(&file, task.replace("6715167e4412", &image)).unwrap();
+        let import = json!({"ansible.builtin.import_tasks": file});
+        Ansible::play(engine, play.clone(), &[("import", import)]).secret("21808056913298").run()
+    };
+    let id = engine.inspect("Qualys_Container")["Id"].take();
+    have(by_id).unchanged();
+    // What docker_container made has a restart policy besides, which is changed live.
+    engine.docker(&["update", "--restart", "unless-stopped", "Qualys_Container"]);
+    have(by_name).unchanged();
+    assert_eq!(engine.inspect("Qualys_Container")["Id"], id);
+    engine.docker(&["rm", "--force", "Qualys_Container"]);
+}
