@@ -24,6 +24,7 @@ test: ## Run all tests, on throwaway Docker engines (as root)
 	@tests/setup/install-requirements rust ansible engine
 	@tests/setup/build-module
 	cargo test --locked
+	@tests/matrix/run --few oldest newest
 
 matrix: ## Run the module with each version of ansible-core, locally and over SSH (as root; VERSIONS="2.14 2.19" for some)
 	@tests/setup/install-requirements rust engine ssh

@@ -1,5 +1,7 @@
 """The matrix: versions of ansible-core, connections, features. Run by tests/matrix/run, in namespaces of its own.
 
+With --few only what is quick, over the local connection, with no user and no SSH server of its own.
+
 The features are the tasks of features.yml. What Ansible has of each task comes from the callback tests/ansible/record.py;
 what it prints is only searched for secrets. A few features that are options of a command have a run of their own here.
 """
@@ -16,7 +18,6 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-CONNECTIONS = ["local", "ssh"]
 PORT = 2222
 # How many columns run side by side, on a machine of two cores.
 SIDE_BY_SIDE = 2
@@ -28,25 +29,28 @@ class Failed(Exception):
 
 
 def main(venvs, versions):
+    few = "--few" in versions
+    versions = [version for version in versions if version != "--few"]
+    connections = ["local"] if few else ["local", "ssh"]
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     # A path that is short enough for the sockets of ssh and of the engine.
     with tempfile.TemporaryDirectory(prefix="qcss-", dir="/tmp") as directory:
         directory = pathlib.Path(directory)
         directory.chmod(0o755)
-        world = World(directory)
+        world = World(directory, few)
         try:
             with concurrent.futures.ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
                 jobs = {}
                 for version in versions:
                     venv = pathlib.Path(venvs).resolve() / f"venv-{version}"
                     jobs[version, "controller"] = pool.submit(controller, world, venv, version)
-                    for connection in CONNECTIONS:
+                    for connection in connections:
                         column = Column(world, venv, version, connection)
                         jobs[version, connection] = pool.submit(column.run)
                 cells = {column: cells_of(job) for column, job in jobs.items()}
         finally:
             world.end()
-    return report(versions, cells)
+    return report(versions, connections, cells)
 
 
 def cells_of(job):
@@ -57,25 +61,26 @@ def cells_of(job):
         return {"The run itself": repr(error)}
 
 
-def report(versions, cells):
+def report(versions, connections, cells):
     features = list(dict.fromkeys(feature for column in cells.values() for feature in column))
     width = max(map(len, features))
-    print(f"\n{'':{width}}  " + "  ".join(f"{version:11}" for version in versions))
-    print(f"{'':{width}}  " + "  ".join(f"{'local':5} {'ssh':5}" for _ in versions))
+    wide = 7 * len(connections)
+    print(f"\n{'':{width}}  " + " ".join(f"{version:{wide}}" for version in versions))
+    print(f"{'':{width}}  " + " ".join("".join(f"{it:7}" for it in connections) for _ in versions))
     failures, total = [], 0
     for feature in features:
         row = []
         for version in versions:
-            columns = ["controller"] if any(feature in cells[it, "controller"] for it in versions) else CONNECTIONS
+            columns = ["controller"] if any(feature in cells[it, "controller"] for it in versions) else connections
             for column in columns:
                 ran = feature == "The run itself"
                 cause = cells[version, column].get(feature, None if ran else "no such run")
                 total += 1
                 if cause is not None:
                     failures.append(f"{feature}, {version}, {column}: {cause}")
-                row.append(f"{'ok' if cause is None else 'FAILED':{11 if column == 'controller' else 5}}")
-            row.append("")
-        print(f"{feature:{width}}  {' '.join(row)}".rstrip())
+                row.append(f"{'ok' if cause is None else 'FAILED':{wide if column == 'controller' else 7}}")
+            row.append(" ")
+        print(f"{feature:{width}}  {''.join(row)}".rstrip())
     print(f"\n{total - len(failures)} passed, {len(failures)} failed")
     for failure in failures:
         print(f"\n{failure}")
@@ -85,11 +90,13 @@ def report(versions, cells):
 class World:
     """What all columns share: a Docker engine, users, and an SSH server at four addresses."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, few):
         self.directory = directory
-        self.hide_the_machine()
-        self.make_users()
-        self.sshd = self.start_sshd()
+        self.few = few
+        if not few:
+            self.hide_the_machine()
+            self.make_users()
+            self.sshd = self.start_sshd()
         self.engine_process, self.engine = self.start_engine()
         self.library = directory / "library"
         self.library.mkdir()
@@ -155,8 +162,10 @@ class World:
     def end(self):
         self.engine_process.stdin.close()
         self.engine_process.wait()
-        self.sshd.terminate()
         subprocess.run(["umount", "-l", self.noexec], check=False)
+        if self.few:
+            return
+        self.sshd.terminate()
         # As they were: the copies are about to be deleted.
         for name in ["passwd", "group", "shadow", "sudoers"]:
             subprocess.run(["umount", "-l", f"/etc/{name}"], check=False)
@@ -183,7 +192,8 @@ class Column:
         """Of each feature why it failed, None where it did not."""
         started = time.monotonic()
         cells = {}
-        for runs in [self.features, self.pipelining, self.options, self.ad_hoc]:
+        quick = [self.pipelining, self.options, self.ad_hoc]
+        for runs in quick if self.world.few else [self.features, *quick]:
             cells |= runs()
         print(f"{self.venv.name} {self.connection}: {time.monotonic() - started:.0f} s", flush=True)
         return cells
@@ -209,6 +219,7 @@ class Column:
         return cells
 
     def pipelining(self):
+        """On; everything else runs with it off, which is Ansible's default."""
         done = self.again(True, "256M", "-e", "ansible_pipelining=true")
         return {"Pipelining": judge(done, lambda: verified(done, "Again"))}
 
@@ -256,7 +267,7 @@ class Column:
         common = {
             "ansible_python_interpreter": "/usr/bin/python3",
             "ansible_async_dir": str(self.directory / "async"),
-            "ansible_become_method": "sudo",
+            "ansible_become_method": "sudo" if shutil.which("sudo") else "su",
             # A user can be given files by root alone, else by way of a group that both are in.
             "ansible_common_remote_group": PLAIN,
         }
@@ -349,7 +360,8 @@ def controller(world, venv, version):
     """What needs no host."""
     column = Column(world, venv, version, "none")
     cells = {}
-    playbooks = sorted(path for path in (ROOT / "playbooks").glob("*.yml"))
+    # All of them, also those in folders; what else is there are tasks and variables.
+    playbooks = sorted(path for path in (ROOT / "playbooks").rglob("*.yml") if is_playbook(path))
     password = column.directory / "password"
     password.write_text("example")
     syntax = column.ansible(
@@ -371,6 +383,10 @@ def controller(world, venv, version):
             else:
                 cells.setdefault(feature, None)
     return cells
+
+
+def is_playbook(path):
+    return re.search(r"^  (hosts|ansible\.builtin\.import_playbook): ", path.read_text(), re.MULTILINE)
 
 
 def mount(*arguments):
