@@ -8,9 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rstest::rstest;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{Engine, Scanner, eventually};
+use crate::support::{Engine, FakeEngine, Module, Scanner, eventually};
 
 #[test]
 fn private_dir_may_be_a_link() {
@@ -105,7 +105,7 @@ fn a_purge_that_the_host_forbids_can_be_made_good() {
     eventually("it registers", || scanner.identity().is_some());
     let store = scanner.store().display().to_string();
     let purge = json!({"name": scanner.name, "state": "absent", "purge": true});
-    let module = || crate::support::Module::new(Engine::shared()).args(purge.clone());
+    let module = || Module::new(Engine::shared()).args(purge.clone());
     let setup = format!("mount --bind {store} {store} && mount -o remount,ro,bind {store}");
     module().after(&setup).run().refused("engine_error");
     assert!(scanner.identity().is_some());
@@ -310,4 +310,36 @@ fn listen_with(scanner: &Scanner, serve: impl Fn(&mut dyn Write) + Send + Sync +
         }
     });
     format!("unix://{}", path.display())
+}
+
+/// The engine's host and this one may disagree on the time, and both may be set in the middle.
+#[rstest]
+fn a_clock_that_was_set_makes_no_scanner_dead(
+    #[values(
+        "2099-01-01T00:00:00Z",
+        "1970-01-01T00:00:00Z",
+        "0001-01-01T00:00:00Z",
+        "9999-12-31T23:59:59.999999999Z",
+        "2026-02-30T25:61:61+99:99",
+        "yesterday",
+        ""
+    )]
+    started_at: &'static str,
+) {
+    let engine = FakeEngine::new();
+    engine.answer(move |_, path| {
+        let found = |value: Value| (200, value.to_string().into_bytes());
+        match path {
+            "/_ping" => found(json!("OK")),
+            "/containers/scanner/json" | "/containers/1/json" => found(json!({
+                "Id": "1", "Name": "/scanner", "Image": "sha256:1111", "RestartCount": 3,
+                "State": {"Status": "running", "Running": true, "StartedAt": started_at},
+                "Config": {"Env": ["PERSONALIZATION_CODE=21808056913298"]},
+                "Mounts": [{"Source": "/q/1", "Destination": "/usr/local/qualys/admin/etc", "RW": true}],
+            })),
+            _ => (404, br#"{"message": "not found"}"#.to_vec()),
+        }
+    });
+    let module = Module::new(Engine::shared()).args(json!({"docker_host": engine.host(), "name": "scanner"}));
+    module.arg("settle", 0.3).run().unchanged();
 }
