@@ -6,10 +6,10 @@ SHELL := /bin/bash
 # rustup's folder, for shells that were open before it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help build demo test matrix lint
+.PHONY: help build demo test matrix benchmark lint
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build the static module binary, library/qcss_scanner and its _info
 	@tests/setup/install-requirements rust
@@ -23,13 +23,18 @@ demo: ## Create a scanner on a throwaway Docker engine, repair a drift, clean up
 test: ## Run all tests, on throwaway Docker engines (as root)
 	@tests/setup/install-requirements rust ansible engine
 	@tests/setup/build-module
-	cargo test --locked
+	cargo test --locked -- --test-threads=4 # they wait for engines more than they compute
 	@tests/matrix/run --few oldest newest
 
 matrix: ## Run the module with each version of ansible-core, locally and over SSH (as root; VERSIONS="2.14 2.19" for some)
 	@tests/setup/install-requirements rust engine ssh
 	@tests/setup/build-module
 	@tests/matrix/run $(VERSIONS)
+
+benchmark: ## Measure what runs cost, beside community.docker's docker_container (as root)
+	@tests/setup/install-requirements rust engine
+	@tests/setup/build-module
+	@tests/benchmark/run
 
 lint: ## Check format, clippy, playbooks and YAML
 	@tests/setup/install-requirements rust lint ansible

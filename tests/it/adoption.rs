@@ -10,7 +10,7 @@ fn the_same_arguments_change_nothing(
     #[values("unlimited", "limited")] category: &str,
     #[values("by_tag", "by_id")] made: &str,
 ) {
-    let engine = Engine::shared();
+    let engine = Engine::bridged();
     let (options, limits) = if category == "limited" { limited() } else { unlimited() };
     let image_id = engine.docker(&["image", "inspect", "--format", "{{.Id}}", "qualys/qcsa:1"]);
     let digits = image_id.strip_prefix("sha256:").unwrap();
@@ -29,7 +29,7 @@ fn the_same_arguments_change_nothing(
 
 #[test]
 fn a_run_with_nothing_to_do_asks_three_times_on_one_connection() {
-    let engine = Engine::shared();
+    let engine = Engine::bridged();
     let scanner = Scanner::new(engine);
     let (options, limits) = limited();
     scanner.by_hand(options);
@@ -44,7 +44,7 @@ fn a_run_with_nothing_to_do_asks_three_times_on_one_connection() {
 
 #[test]
 fn a_scanner_that_the_module_made_is_like_one_made_by_hand() {
-    let engine = Engine::shared();
+    let engine = Engine::bridged();
     let (by_hand, by_module) = (Scanner::new(engine), Scanner::new(engine));
     let (options, limits) = limited();
     by_hand.by_hand(options);

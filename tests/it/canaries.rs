@@ -35,7 +35,7 @@ const LOCKS: &str = "/var/lib/qcss_scanner";
 
 #[test]
 fn none_is_seen_anywhere_whatever_a_run_does() {
-    let engine = Engine::private(&[]);
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let registry = Registry::with_login(&engine);
     registry.push("qualys/qcsa:1", "qcsa:1");
     let (scanner, neighbour, other) = (Scanner::new(&engine), Scanner::new(&engine), Scanner::new(&engine));

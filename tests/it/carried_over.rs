@@ -9,7 +9,7 @@ use crate::support::{Engine, Scanner, eventually, foretold};
 
 #[test]
 fn everything_that_the_task_does_not_manage() {
-    let scanner = Scanner::new(Engine::shared());
+    let scanner = Scanner::new(Engine::bridged());
     let extra = scanner.shared_dir().with_file_name("extra");
     std::fs::create_dir(&extra).unwrap();
     let made = format!(
@@ -49,7 +49,7 @@ fn everything_that_the_task_does_not_manage() {
 
 #[test]
 fn but_not_what_the_old_image_brought() {
-    let scanner = Scanner::new(Engine::shared());
+    let scanner = Scanner::new(Engine::bridged());
     let (engine, image) = (scanner.engine, format!("rich:{}", scanner.name));
     let base = engine.docker(&["create", "qualys/qcsa:1"]);
     let changes = [
@@ -94,7 +94,7 @@ fn but_not_what_the_old_image_brought() {
 
 #[test]
 fn other_networks_with_what_was_configured_on_them() {
-    let scanner = Scanner::new(Engine::shared());
+    let scanner = Scanner::new(Engine::bridged());
     let networks = ["one", "two", "three"].map(|number| format!("{number}-{}", scanner.name));
     let third = scanner.name.trim_start_matches("scanner").parse::<u32>().unwrap() % 250;
     for (index, network) in networks.iter().enumerate() {
@@ -143,7 +143,7 @@ fn other_networks_with_what_was_configured_on_them() {
 #[case("--volumes-from <neighbour>")]
 #[case("--read-only --tmpfs /tmp")]
 fn a_replacement_works_whatever_the_old_one_had(#[case] made: &str) {
-    let scanner = Scanner::new(Engine::shared());
+    let scanner = Scanner::new(Engine::bridged());
     let neighbour = format!("{}-neighbour", scanner.name);
     scanner.engine.docker(&[
         "run",
@@ -178,7 +178,7 @@ fn a_replacement_works_whatever_the_old_one_had(#[case] made: &str) {
 
 #[test]
 fn a_scanner_that_leaves_the_hosts_network_leaves_its_name_too() {
-    let scanner = Scanner::new(Engine::shared());
+    let scanner = Scanner::new(Engine::bridged());
     scanner.by_hand(&["--network host"]);
     scanner.module().arg("network", "bridge").run().changed();
     let inspect = scanner.inspect();
@@ -190,7 +190,7 @@ fn a_scanner_that_leaves_the_hosts_network_leaves_its_name_too() {
 
 #[test]
 fn the_two_never_run_at_the_same_time() {
-    let scanner = Scanner::new(Engine::shared());
+    let scanner = Scanner::new(Engine::bridged());
     let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
     let old = scanner.by_hand(&["--restart always"]);
     let begin = now();

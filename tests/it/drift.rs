@@ -130,7 +130,7 @@ fn is_updated_without_being_started(#[case] status: &str) {
     json!([["memory", 64 * MIB, 96 * MIB], ["memory_swap", 128 * MIB, 192 * MIB],
            ["restart_policy", "no", "always"], ["labels", {"team": null}, {"team": "a"}]]))]
 fn is_replaced(#[case] made: &str, #[case] wanted: Value, #[case] differences: Value) {
-    let scanner = Scanner::new(Engine::shared());
+    let scanner = Scanner::new(Engine::bridged());
     networks();
     let directory = scanner.shared_dir().parent().unwrap().to_owned();
     let here = |text: String| text.replace("<dir>", directory.to_str().unwrap());
@@ -214,7 +214,7 @@ fn a_scanner_moves_to_another_private_directory_with_its_identity() {
 #[case::ca_dir("", json!({"ca_dir": "<dir>"}))]
 #[case::network("", json!({"network": "net-a"}))]
 fn a_running_scanner_keeps_its_identity_and_runs(#[case] made: &str, #[case] wanted: Value) {
-    let scanner = Scanner::new(Engine::shared());
+    let scanner = Scanner::new(Engine::bridged());
     networks();
     let old = scanner.by_hand(&[made]);
     let identity = identity(&scanner);
@@ -267,7 +267,7 @@ fn a_replacement_runs_when_it_shall(#[case] from: &str, #[case] state: &str, #[c
 
 #[test]
 fn what_a_task_leaves_out_is_not_looked_at() {
-    let scanner = Scanner::new(Engine::shared());
+    let scanner = Scanner::new(Engine::bridged());
     networks();
     scanner.by_hand_created(&["--restart always --network net-a --privileged --label team=a"]);
     foretold(&scanner, || scanner.module().arg("state", "present")).unchanged();
@@ -337,7 +337,7 @@ fn networks() {
     static MADE: OnceLock<()> = OnceLock::new();
     MADE.get_or_init(|| {
         for network in ["net-a", "net-b"] {
-            Engine::shared().docker(&["network", "create", network]);
+            Engine::bridged().docker(&["network", "create", network]);
         }
     });
 }

@@ -6,7 +6,7 @@ use crate::support::{Engine, Scanner, eventually, stdout};
 
 #[test]
 fn comes_back_with_its_containers_when_killed() {
-    let engine = Engine::private(&[]);
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let scanner = Scanner::new(&engine);
     let id = scanner.by_hand(&["--restart", "always"]);
     engine.kill();
@@ -20,7 +20,7 @@ fn ends_with_all_it_made_and_touches_no_other_engine() {
     let neighbour = Scanner::new(Engine::shared());
     neighbour.by_hand(&[]);
 
-    let engine = Engine::private(&[]);
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let socket = engine.socket();
     let directory = socket.parent().unwrap();
     let id = engine.docker(&["run", "--detach", "--memory=64M", "--entrypoint=sleep", "qualys/qcsa:1", "3600"]);

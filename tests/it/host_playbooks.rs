@@ -11,7 +11,7 @@ use crate::support::{Engine, Scanner};
 
 #[test]
 fn a_divided_host_is_shown_as_a_table() {
-    let engine = Engine::private(&[]);
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let scanners = [(); 3].map(|()| Scanner::new(&engine));
     let [one, two, other] = &scanners;
     other.by_hand(&["-e STAND_IN_DIE=3"]);

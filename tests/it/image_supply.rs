@@ -16,7 +16,7 @@ fn an_archive_is_loaded_where_the_image_is_missing(
     #[values("plain", "gzip")] form: &str,
     #[values("tag", "id", "short id")] named: &str,
 ) {
-    let engine = Engine::private(&[]);
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let id = engine.docker(&["image", "inspect", "--format", "{{.Id}}", "qualys/qcsa:2"]);
     let mut archive = Archive::of(&engine, &["qualys/qcsa:2"]);
     if form == "gzip" {
@@ -88,7 +88,7 @@ fn an_archive_that_cannot_help_is_refused_with_what_it_holds() {
 
 #[test]
 fn a_large_archive_is_streamed_and_may_take_longer_than_an_engine_call() {
-    let engine = Engine::private(&[]);
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let directory = engine.temp_dir();
     let layer = directory.path().join("layer");
     fs::File::create(&layer).unwrap().set_len(512 << 20).unwrap();
@@ -107,7 +107,7 @@ fn a_large_archive_is_streamed_and_may_take_longer_than_an_engine_call() {
 
 #[test]
 fn many_scanners_load_or_pull_an_image_once() {
-    let engine = Engine::private(&[]);
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let registry = Registry::open(&engine);
     registry.push("qualys/qcsa:1", "qcsa:1");
     let archive = Archive::of(&engine, &["qualys/qcsa:2"]);
@@ -147,7 +147,7 @@ fn many_scanners_load_or_pull_an_image_once() {
 
 #[test]
 fn a_missing_image_is_pulled_unless_never() {
-    let engine = Engine::private(&[]);
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let registry = Registry::open(&engine);
     registry.push("qualys/qcsa:1", "missing:1");
     let (image, scanner) = (registry.image("missing:1"), Scanner::new(&engine));
@@ -167,7 +167,7 @@ fn a_missing_image_is_pulled_unless_never() {
 
 #[test]
 fn always_pulling_replaces_the_scanner_only_for_a_newer_image() {
-    let engine = Engine::private(&[]);
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let registry = Registry::open(&engine);
     registry.push("qualys/qcsa:1", "qcsa:latest");
     let (image, scanner) = (registry.image("qcsa"), Scanner::new(&engine));

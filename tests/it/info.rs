@@ -6,7 +6,7 @@ use crate::support::{Engine, Module, Proxy, Scanner, eventually};
 
 #[test]
 fn tells_of_every_scanner_whoever_made_it_and_changes_nothing() {
-    let engine = Engine::private(&[]);
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let [limited, unlimited, ended] = [(); 3].map(|()| Scanner::new(&engine));
     limited.by_hand(&["--memory 1024M --memory-swap 1536M --cpus 0.5 -e TOKEN=canary-token-1"]);
     unlimited.module().arg("settle", 0).run().changed();
@@ -69,7 +69,7 @@ fn tells_of_every_scanner_whoever_made_it_and_changes_nothing() {
 
 #[test]
 fn tells_of_one_by_its_exact_name_beside_the_whole_host() {
-    let engine = Engine::private(&[]);
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let (one, other) = (Scanner::new(&engine), Scanner::new(&engine));
     one.by_hand(&["--memory 64M"]);
     other.by_hand(&["--memory 1024G"]);
@@ -83,7 +83,7 @@ fn tells_of_one_by_its_exact_name_beside_the_whole_host() {
 
 #[test]
 fn a_scanner_that_is_just_being_replaced_is_one_scanner() {
-    let engine = Engine::private(&[]);
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let scanner = Scanner::new(&engine);
     let old = scanner.by_hand(&["--memory 64M"]);
     let [incoming, outgoing] = ["new", "old"].map(|end| format!("{}.qcss-{end}", scanner.name));
@@ -124,7 +124,7 @@ fn a_scanner_that_is_just_being_replaced_is_one_scanner() {
 
 #[test]
 fn a_host_without_scanners_is_free() {
-    let reply = info(&Engine::private(&[])).run().unchanged();
+    let reply = info(&Engine::private(Engine::WITHOUT_BRIDGE)).run().unchanged();
     assert_eq!((&reply["scanners"], &reply["unlimited"]), (&json!([]), &json!(0)));
     assert_eq!((&reply["host"]["memory"]["allocated"], &reply["host"]["cpus"]["allocated"]), (&json!(0), &json!(0.0)));
     assert_eq!(reply["host"]["memory"]["available"], reply["host"]["memory"]["total"]);

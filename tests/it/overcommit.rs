@@ -13,7 +13,7 @@ const GIB: u64 = 1 << 30;
 #[case::memory("memory", "--memory")]
 #[case::cpus("cpus", "--cpus")]
 fn the_fourth_thirty_percent_is_refused_whoever_made_the_others(#[case] resource: &str, #[case] flag: &str) {
-    let engine = Engine::private(&[]);
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let [by_module, never_started, by_hand, fourth] = [(); 4].map(|()| Scanner::new(&engine));
     let wanted = |scanner: &Scanner| strict(scanner).arg(resource, "30%");
     let host = wanted(&by_module).run().changed()["host"].clone();
@@ -50,7 +50,7 @@ fn the_fourth_thirty_percent_is_refused_whoever_made_the_others(#[case] resource
 
 #[test]
 fn of_four_at_the_same_time_who_want_thirty_percent_each_one_is_refused() {
-    let engine = Engine::private(&[]);
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let scanners = [(); 4].map(|()| Scanner::new(&engine));
     let replies = thread::scope(|scope| {
         let runs = scanners.each_ref().map(|scanner| scope.spawn(|| strict(scanner).arg("memory", "30%").run()));
@@ -64,7 +64,7 @@ fn of_four_at_the_same_time_who_want_thirty_percent_each_one_is_refused() {
 
 #[test]
 fn on_an_overcommitted_host_only_what_asks_for_more_is_judged() {
-    let engine = Engine::private(&[]);
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let (scanner, other) = (Scanner::new(&engine), Scanner::new(&engine));
     let memory = engine.docker(&["info", "--format", "{{.MemTotal}}"]);
     scanner.by_hand(&["--memory", "1000M", "--cpus", "1"]);
@@ -91,7 +91,7 @@ fn on_an_overcommitted_host_only_what_asks_for_more_is_judged() {
 
 #[test]
 fn swap_is_judged_where_the_task_gives_it_and_the_host_has_some() {
-    let engine = Engine::private(&[]);
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let scanners = [(); 3].map(|()| Scanner::new(&engine));
     let [first, second, third] =
         scanners.each_ref().map(|scanner| move || strict(scanner).arg("memory", "1g").swap(GIB));
@@ -113,7 +113,7 @@ fn swap_is_judged_where_the_task_gives_it_and_the_host_has_some() {
 
 #[test]
 fn swap_that_the_host_does_not_have_is_a_warning() {
-    let engine = Engine::private(&[]);
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let scanner = Scanner::new(&engine);
     let reply =
         strict(&scanner).args(json!({"memory": "1024M", "memory_swap": "2048M", "cpus": 1})).swap(0).run().changed();
@@ -123,7 +123,7 @@ fn swap_that_the_host_does_not_have_is_a_warning() {
 
 #[test]
 fn the_engines_own_figures_count_even_where_the_host_has_others() {
-    let engine = Engine::private(&[]);
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let small = Proxy::posing(&engine, &json!({"MemTotal": GIB, "NCPU": 1, "SwapLimit": false}));
     let scanner = Scanner::new(&engine);
     let on_small = || strict(&scanner).arg("docker_host", small.host()).swap(GIB);

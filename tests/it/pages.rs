@@ -56,7 +56,10 @@ fn the_module_takes_every_task_of_the_pages() {
     assert!(told.len() >= plays.matches(" qcss_scanner").count(), "{plays}\n{}", run.output);
 }
 
-/// docs/moving.md, word by word but for the directories and the image: first as it was done before, then by the task.
+/// No other test has it.
+const NAME: &str = "moved_scanner";
+
+/// docs/moving.md, word by word but for the directories, the image and the name, which other pages have, too: first as it was done before, then by the task.
 #[test]
 fn moving_from_the_vendors_command_changes_nothing() {
     let engine = Engine::shared();
@@ -65,7 +68,11 @@ fn moving_from_the_vendors_command_changes_nothing() {
     let image = engine.docker(&["image", "inspect", "--format", "{{.Id}}", "qualys/qcsa:latest"]);
     let image = image.trim().trim_start_matches("sha256:").chars().take(12).collect::<String>();
     let [command] = &blocks("docs/moving.md", "sh")[..] else { panic!("one command") };
-    let command = command.replace("/usr/qualys", &qualys.display().to_string()).replace("6715167e4412", &image);
+    let here = |text: &str| {
+        let text = text.replace("/usr/qualys", &qualys.display().to_string()).replace("6715167e4412", &image);
+        text.replace("Qualys_Container", NAME)
+    };
+    let command = here(command);
     let ran = Command::new("bash").args(["-euc", &command]).env("DOCKER_HOST", engine.host()).output().unwrap();
     assert!(ran.status.success(), "{command}: {ran:?}");
 
@@ -79,15 +86,15 @@ fn moving_from_the_vendors_command_changes_nothing() {
     let play = json!({"vars": variables, "module_defaults": {"qcss_scanner": defaults}});
     let have = |task: &str| {
         let file = directory.path().join("tasks.yml");
-        fs::write(&file, task.replace("6715167e4412", &image)).unwrap();
+        fs::write(&file, here(task)).unwrap();
         let import = json!({"ansible.builtin.import_tasks": file});
         Ansible::play(engine, play.clone(), &[("import", import)]).secret("21808056913298").run()
     };
-    let id = engine.inspect("Qualys_Container")["Id"].take();
+    let id = engine.inspect(NAME)["Id"].take();
     have(by_id).unchanged();
     // What docker_container made has a restart policy besides, which is changed live.
-    engine.docker(&["update", "--restart", "unless-stopped", "Qualys_Container"]);
+    engine.docker(&["update", "--restart", "unless-stopped", NAME]);
     have(by_name).unchanged();
-    assert_eq!(engine.inspect("Qualys_Container")["Id"], id);
-    engine.docker(&["rm", "--force", "Qualys_Container"]);
+    assert_eq!(engine.inspect(NAME)["Id"], id);
+    engine.docker(&["rm", "--force", NAME]);
 }

@@ -247,7 +247,7 @@ fn an_image_that_is_not_to_be_had(#[case] options: Value, #[case] named: &str, #
 
 #[test]
 fn an_unknown_network_for_a_new_scanner_or_by_id() {
-    let scanner = Scanner::new(Engine::shared());
+    let scanner = Scanner::new(Engine::bridged());
     let id = scanner.engine.docker(&["network", "inspect", "--format", "{{.Id}}", "bridge"]);
     for network in ["no-such-network", &id, &id[..12]] {
         let message = refused(&scanner, "invalid_arguments", || scanner.module().arg("network", network));

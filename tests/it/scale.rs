@@ -11,7 +11,7 @@ const FOREIGN: usize = 300;
 
 #[test]
 fn nothing_to_do_costs_the_same_beside_any_number_of_other_containers() {
-    let engine = Engine::private(&[]);
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let scanners: Vec<_> = (0..50).map(|_| Scanner::new(&engine)).collect();
     let (one, ten, fifty) = (task(&engine, &scanners[..1]), task(&engine, &scanners[..10]), task(&engine, &scanners));
     fifty().run().changed();

@@ -143,7 +143,7 @@ fn a_failure_stops_there_and_says_which_were_done() {
 
 #[test]
 fn a_host_is_divided_as_a_whole() {
-    let engine = Engine::private(&[]);
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let scanners = [(); 4].map(|()| Scanner::new(&engine));
     let limits = |memory: [&str; 4]| memory.map(|memory| json!({"memory": memory, "cpus": "25%"}));
     let module = |memory| task(&engine, &scanners, &limits(memory)).arg("overcommit", "deny");

@@ -113,7 +113,7 @@ fn a_flapping_scanner_is_never_ok(#[values("started", "present")] state: &str) {
 #[test]
 fn a_restart_policy_that_the_engine_cannot_change_for_a_moment_is_tried_again() {
     // With neighbours that come and go the calls would not be the same each time.
-    let engine = Engine::private(&[]);
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let (scanner, proxy) = (Scanner::new(&engine), Proxy::new(&engine));
     let run = |image: &str| {
         let options = json!({"docker_host": proxy.host(), "restart_policy": "always", "image": image});

@@ -290,7 +290,7 @@ fn the_private_directorys_mode_is_set_and_held() {
 /// What an engine makes of a container whose files it cannot delete.
 #[test]
 fn a_dead_scanner_is_replaced() {
-    let engine = Engine::private(&[]);
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let scanner = Scanner::new(&engine);
     let id = scanner.by_hand(&[]);
     let stuck = Stuck::new(engine.directory().join("data/containers").join(&id).join("stuck"));

@@ -91,9 +91,14 @@ impl<'engine> Bed<'engine> {
         let after = self.scanner.containers();
         assert!(self.running() <= 1, "more than one runs: {after:#?}");
         if let Some(reply) = reply {
-            // What ran does not run on when the engine ended, and what is late comes after the last word.
-            let comparable = trap.fault != Fault::Late && !ended;
-            self.check_reply(&reply, &after, Some(&before).filter(|_| comparable));
+            self.check_reply(&reply);
+            // What ran does not run on when the engine ended.
+            if reply["rolled_back"] == true && !ended {
+                // A call that was not waited for may still come true; the new one that it makes never runs.
+                let is_new = |it: &Container| trap.fault.hangs() && !it.running && it.name.ends_with(".qcss-new");
+                let after: Vec<_> = after.iter().filter(|it| before.contains(it) || !is_new(it)).collect();
+                assert_eq!(after, before.iter().collect::<Vec<_>>(), "not rolled back: {}", reply.line);
+            }
         }
         if !before.is_empty() && ![End::Gone, End::Purged].contains(&operation.end) {
             assert!(
@@ -107,16 +112,11 @@ impl<'engine> Bed<'engine> {
         hit
     }
 
-    fn check_reply(&self, reply: &Reply, after: &[Container], before: Option<&Vec<Container>>) {
+    fn check_reply(&self, reply: &Reply) {
         assert!(!reply.line.contains(&self.scanner.code), "the code is shown: {}", reply.line);
         if reply.failed() {
             let error = reply["error"].as_str().unwrap();
             assert!(ERRORS.contains(&error), "{}", reply.line);
-        }
-        if let Some(before) = before
-            && reply["rolled_back"] == true
-        {
-            assert_eq!(after, before, "not rolled back: {}", reply.line);
         }
     }
 

@@ -45,14 +45,12 @@ const ENDS: &[Fault] = &[
 /// The most that one scanner goes through; another thread takes the next ones.
 const CHUNK: usize = 8;
 /// Of the faults at a call that changes something, each how many-th is tried by default …
-const WRITE_STRIDE: usize = 17;
+const WRITE_STRIDE: usize = 31;
 /// … and at a call that only asks.
-const READ_STRIDE: usize = 151;
+const READ_STRIDE: usize = 307;
 /// … and of those that end the engine.
-const END_STRIDE: usize = 29;
+const END_STRIDE: usize = 61;
 const THREADS: usize = 6;
-/// What a scanner can reach does not matter here, and a start without it takes half the time.
-const NO_BRIDGE: &[&str] = &["--bridge=none", "--iptables=false", "--ip6tables=false"];
 
 /// Some of the cases. With `QCSS_FAULTS=all` all of them, with `writes` all of those that break a call that changes something,
 /// with a part of an operation's name all of those operations.
@@ -67,7 +65,7 @@ fn no_fault_loses_a_scanner() {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 // With neighbours on its engine a run would make more calls, and one could not tell which is the next.
-                let engine = Engine::private(NO_BRIDGE);
+                let engine = Engine::private(Engine::WITHOUT_BRIDGE);
                 let events = Events::of(&engine);
                 while let Some(chunk) = { jobs.lock().unwrap().pop_front() } {
                     outcomes.lock().unwrap().extend(go_through(&engine, &chunk));
@@ -93,7 +91,7 @@ type Case = (Operation, Vec<Trap>);
 
 /// The cases to go through, of how many there are.
 fn cases(wanted: Option<&str>) -> (Vec<Case>, usize) {
-    let engine = Engine::private(NO_BRIDGE);
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let (mut chosen, mut of) = (Vec::new(), 0);
     for operation in OPERATIONS {
         let requests = Bed::new(&engine).requests(operation);

@@ -18,10 +18,19 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// The engine that tests share, started by the first who asks.
+    /// What a scanner can reach does not matter to most tests, and without docker0 it takes half the time to start one.
+    pub const WITHOUT_BRIDGE: &[&str] = &["--bridge=none", "--iptables=false", "--ip6tables=false"];
+
+    /// The engine that tests share, started by the first who asks. It has no default network.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Engine> = OnceLock::new();
-        SHARED.get_or_init(|| Self::private(&[]))
+        SHARED.get_or_init(|| Self::private(Self::WITHOUT_BRIDGE))
+    }
+
+    /// The same with a default network.
+    pub fn bridged() -> &'static Self {
+        static BRIDGED: OnceLock<Engine> = OnceLock::new();
+        BRIDGED.get_or_init(|| Self::private(&[]))
     }
 
     /// An engine for one test, with further options for dockerd; it ends when dropped.
@@ -80,22 +89,28 @@ impl Engine {
 
     /// What the engine says about a container.
     pub fn inspect(&self, name: &str) -> Value {
-        serde_json::from_str(&self.docker(&["container", "inspect", "--format", "{{json .}}", name])).unwrap()
+        self.get(&format!("/containers/{name}/json"))
     }
 
-    /// Asks the engine's API itself, which is quicker than the docker command.
+    /// What the engine's API answers to a `GET`.
     pub fn get(&self, path: &str) -> Value {
-        let mut engine = UnixStream::connect(self.socket()).unwrap();
-        write!(engine, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+        self.ask("GET", path).unwrap_or_else(|| panic!("the engine has no {path}"))
+    }
+
+    /// Asks the engine's API itself, which takes a tenth of what the docker command does; `None` when it refuses or is down.
+    pub fn ask(&self, method: &str, path: &str) -> Option<Value> {
+        let mut engine = UnixStream::connect(self.socket()).ok()?;
+        write!(engine, "{method} {path} HTTP/1.0\r\n\r\n").ok()?;
         let mut answer = String::new();
-        engine.read_to_string(&mut answer).unwrap();
-        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-        serde_json::from_str(body).unwrap()
+        engine.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let is_good = head.split(' ').nth(1)?.starts_with('2');
+        is_good.then(|| serde_json::from_str(body).unwrap_or_default())
     }
 
     /// Whether the engine answers.
     pub fn is_up(&self) -> bool {
-        self.try_docker(&["version"]).status.success()
+        self.ask("GET", "/_ping").is_some()
     }
 
     /// A command that runs beside the engine: it has the engine's loopback, and ends with it.

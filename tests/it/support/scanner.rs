@@ -119,7 +119,7 @@ impl<'engine> Scanner<'engine> {
 
     /// Whether there is a container of this name.
     pub fn exists(&self) -> bool {
-        self.engine.try_docker(&["container", "inspect", &self.name]).status.success()
+        self.engine.ask("GET", &format!("/containers/{}/json", self.name)).is_some()
     }
 
     /// What the engine says about the container.
@@ -130,10 +130,8 @@ impl<'engine> Scanner<'engine> {
     /// All that a task could have changed: each container whose name starts with ours as the engine describes it, and the
     /// directories with their modes.
     pub fn everything(&self) -> Value {
-        let ids = self.ids();
-        let inspect = ["container", "inspect"].into_iter().chain(ids.iter().map(String::as_str)).collect::<Vec<_>>();
-        let mut containers = if ids.is_empty() { json!([]) } else { self.engine.docker(&inspect).parse().unwrap() };
-        for container in containers.as_array_mut().unwrap() {
+        let mut containers: Vec<_> = self.ids().iter().map(|id| self.engine.inspect(id)).collect();
+        for container in &mut containers {
             // The engine lists mounts in any order.
             container["Mounts"].as_array_mut().unwrap().sort_by_key(|mount| mount["Destination"].to_string());
         }
@@ -144,8 +142,7 @@ impl<'engine> Scanner<'engine> {
 
     /// The ids of all containers whose name starts with ours: also what a replacement leaves when it is interrupted.
     pub fn ids(&self) -> Vec<String> {
-        let ours = self.engine.try_docker(&["ps", "-aq", "--no-trunc", "--filter", &format!("name=^/?{}", self.name)]);
-        String::from_utf8_lossy(&ours.stdout).split_whitespace().map(str::to_owned).collect()
+        self.containers().into_iter().map(|container| container.id).collect()
     }
 
     /// All containers of this scanner, also those that an interrupted replacement left.
@@ -177,9 +174,9 @@ impl Drop for Scanner<'_> {
     /// Takes what an interrupted replacement left, too: everything whose name starts with ours. A failure is not worth a panic
     /// on top of a panic, the engine goes away with all that is on it.
     fn drop(&mut self) {
-        let ours = self.ids();
-        let mut remove = vec!["rm", "--force", "--volumes"];
-        remove.extend(ours.iter().map(String::as_str));
-        self.engine.try_docker(&remove);
+        let ours = if self.engine.is_up() { self.ids() } else { Vec::new() };
+        for id in ours {
+            self.engine.ask("DELETE", &format!("/containers/{id}?force=1&v=1"));
+        }
     }
 }
