@@ -89,7 +89,7 @@ impl Ansible {
                 ("ANSIBLE_HOME", path("home")),
                 ("ANSIBLE_REMOTE_TMP", path("tmp")),
                 ("ANSIBLE_ASYNC_DIR", path("async")),
-                ("ANSIBLE_LIBRARY", library(engine)),
+                ("ANSIBLE_LIBRARY", library()),
                 ("ANSIBLE_CALLBACK_PLUGINS", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ansible")),
                 ("ANSIBLE_CONFIG", path("ansible.cfg")),
                 ("RECORD", path("record")),
@@ -175,11 +175,11 @@ impl Run {
 }
 
 /// A folder with the module that cargo built and its documentation, made once.
-fn library(engine: &Engine) -> PathBuf {
+fn library() -> PathBuf {
     static LIBRARY: OnceLock<TempDir> = OnceLock::new();
     let library = LIBRARY.get_or_init(|| {
-        // It goes away with the engine.
-        let library = engine.temp_dir();
+        // It goes away with that engine, which no test ends.
+        let library = Engine::shared().temp_dir();
         for name in ["qcss_scanner", "qcss_scanner_info"] {
             fs::copy(env!("CARGO_BIN_EXE_qcss_scanner"), library.path().join(name)).unwrap();
             let documentation = format!("{name}.yml");
