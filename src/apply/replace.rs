@@ -40,10 +40,10 @@ pub async fn run(
     let mut replacement = Replacement { engine, request, desired, old, policy, admission, stop, new: String::new() };
     for call in replacement::calls(old, policy, start) {
         if let Err(failed) = replacement.make(call).await {
-            return Err(if call == Call::RemoveOld {
-                left_over(failed.error)
-            } else {
-                undo(engine, request, old, replacement.stop, failed).await
+            return Err(match call {
+                Call::RemoveOld => left_over(failed.error),
+                Call::SwitchOffOld if failed.unfinished => left_noted(failed.error),
+                _ => undo(engine, request, old, replacement.stop, failed).await,
             });
         }
     }
@@ -76,6 +76,13 @@ pub async fn remove(engine: &Engine, id: &str) -> Result<(), Failure> {
 
 fn left_over(error: Error) -> Failed {
     let error = error.and("the new scanner works, and the next run removes the old one");
+    Failed { error, rolled_back: false, unfinished: true }
+}
+
+/// Nothing but a restart policy may have been touched, and may still be, behind any way back: the new one stays, on which is
+/// noted what the policy was.
+fn left_noted(error: Error) -> Failed {
+    let error = error.and("the old scanner is as it was, and the next run puts its restart policy in order");
     Failed { error, rolled_back: false, unfinished: true }
 }
 

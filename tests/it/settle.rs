@@ -109,9 +109,9 @@ fn a_flapping_scanner_is_never_ok(#[values("started", "present")] state: &str) {
     assert_eq!(scanner.inspect()["HostConfig"]["RestartPolicy"]["Name"], "always");
 }
 
-/// As it does when a flapping scanner ends just then.
+/// It refuses to when a flapping scanner ends just then.
 #[test]
-fn a_restart_policy_that_the_engine_cannot_change_for_a_moment_is_tried_again() {
+fn a_restart_policy_is_not_lost_when_the_engine_is_slow_to_change_it() {
     // With neighbours that come and go the calls would not be the same each time.
     let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let (scanner, proxy) = (Scanner::new(&engine), Proxy::new(&engine));
@@ -127,6 +127,17 @@ fn a_restart_policy_that_the_engine_cannot_change_for_a_moment_is_tried_again() 
     proxy.set(Trap::once(Fault::Status(500), update));
     assert_eq!(run("qualys/qcsa:1").actions(), ["replace"]);
     assert!(proxy.release().unwrap().ends_with("/update"));
+
+    // Nor is it lost when it is switched off behind the back of a run that gave up.
+    proxy.set(Trap::once(Fault::Late, update));
+    let options = json!({"docker_host": proxy.host(), "image": "qualys/qcsa:2", "timeout": 1});
+    scanner.module().args(options).run().refused("timeout");
+    eventually("the engine did it late", || proxy.was_late());
+    proxy.release();
+    assert_eq!(scanner.inspect()["HostConfig"]["RestartPolicy"]["Name"], "no");
+    let again = scanner.module().args(json!({"docker_host": proxy.host(), "image": "qualys/qcsa:2"})).run().changed();
+    assert_eq!(again.actions(), ["recover", "replace"]);
+    assert_eq!(scanner.inspect()["HostConfig"]["RestartPolicy"]["Name"], "always");
 }
 
 #[rstest]

@@ -92,8 +92,8 @@ impl<'engine> Bed<'engine> {
         assert!(self.running() <= 1, "more than one runs: {after:#?}");
         if let Some(reply) = reply {
             self.check_reply(&reply);
-            // What ran does not run on when the engine ended.
-            if reply["rolled_back"] == true && !ended {
+            // What ran does not run on when the engine ended, and what is late comes after the last word.
+            if reply["rolled_back"] == true && !ended && trap.fault != Fault::Late {
                 // A call that was not waited for may still come true; the new one that it makes never runs.
                 let is_new = |it: &Container| trap.fault.hangs() && !it.running && it.name.ends_with(".qcss-new");
                 let after: Vec<_> = after.iter().filter(|it| before.contains(it) || !is_new(it)).collect();
