@@ -8,6 +8,7 @@
 
 pub mod arguments;
 pub mod coerce;
+pub mod confidential;
 pub mod invocation;
 pub mod json;
 pub mod options;

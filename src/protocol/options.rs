@@ -1,5 +1,7 @@
 //! The options of the module, as data: the one table that validation, coercion and redaction read.
 
+use serde_json::{Map, Value};
+
 /// How `AnsibleModule` converts a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -79,6 +81,12 @@ impl Opt {
     const fn choices(mut self, choices: &'static [&'static str]) -> Self {
         self.choices = choices;
         self
+    }
+
+    /// Its value among `options`; null is as good as left out.
+    #[must_use]
+    pub fn given<'a>(&self, options: &'a Map<String, Value>) -> Option<&'a Value> {
+        options.get(self.name).filter(|value| !value.is_null())
     }
 }
 

@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::validate::HIDDEN;
+use super::confidential::HIDDEN;
 use crate::secret::MASK;
 
 /// Below this length a secret is masked only between characters that are no letters or digits.

@@ -87,8 +87,9 @@ fn facility(name: &str) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::confidential::masked;
     use super::super::options::{INFO_OPTIONS, OPTIONS, TOGETHER};
-    use super::super::validate::{masked, validate};
+    use super::super::validate::validate;
     use super::*;
     use rstest::rstest;
     use serde_json::json;

@@ -1,0 +1,132 @@
+//! What of the options is secret: remembered, so that no text shows it, and masked where it stands as a value.
+
+use serde_json::{Map, Value};
+
+use super::coerce::coerce;
+use super::options::{Kind, Opt};
+use crate::secret;
+
+/// `AnsibleModule`'s word for a value that is a secret as a whole.
+pub const HIDDEN: &str = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER";
+
+/// Remembers every leaf of the secret ones among `options`, so that no text shows it.
+pub fn remember(table: &[Opt], options: &Map<String, Value>) {
+    for option in table {
+        match option.given(options) {
+            Some(value) if option.secret => remember_leaves(value, option.kind),
+            Some(Value::String(text)) => remember_password_of_url(text),
+            _ => {}
+        }
+    }
+}
+
+/// `https://user:password@host` where no password belongs; `AnsibleModule` keeps such from the log, too.
+fn remember_password_of_url(text: &str) {
+    let user = text.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
+    if let Some((_, password)) = user.and_then(|(user, _)| user.split_once(':')) {
+        secret::remember(password);
+    }
+}
+
+/// `values` with the secret ones masked as `AnsibleModule` masks them, for `invocation`; what the module does not know is
+/// masked too, since it may be a secret under a misspelt name.
+#[must_use]
+pub fn masked(table: &[Opt], values: &Map<String, Value>) -> Map<String, Value> {
+    let entry = |entry: &Value| entry.as_object().map_or_else(|| mask(entry, Kind::Str), |it| masked(table, it).into());
+    let shown = |name: &String, value: &Value| match (table.iter().find(|option| option.name == name), value) {
+        (Some(Opt { kind: Kind::Dicts, .. }), Value::Array(entries)) => entries.iter().map(entry).collect(),
+        // No list, or nothing that is known, but there may be secrets in it.
+        (Some(Opt { kind: Kind::Dicts, .. }) | None, _) => mask(value, Kind::Str),
+        (Some(option), _) if option.secret => mask(value, option.kind),
+        (Some(_), _) => value.clone(),
+    };
+    values.iter().map(|(name, value)| (name.clone(), shown(name, value))).collect()
+}
+
+/// Of a dict only the values are secret.
+fn mask(value: &Value, kind: Kind) -> Value {
+    match (value, kind) {
+        (Value::Null, _) => Value::Null,
+        (Value::Object(map), Kind::Dict) => {
+            map.iter().map(|(key, value)| (key.clone(), mask(value, Kind::Str))).collect()
+        }
+        _ => Value::from(HIDDEN),
+    }
+}
+
+/// Values of a dict are flags (`1`, `yes`) as often as secrets; such short ones are hidden by type alone.
+fn remember_leaves(value: &Value, kind: Kind) {
+    match (value, kind) {
+        (Value::Object(map), Kind::Dict) => map.values().for_each(|value| remember_leaves(value, Kind::Dict)),
+        (Value::Object(map), _) => map.iter().for_each(|(key, value)| {
+            // No dict is wanted here; whatever this is, all of it is secret.
+            secret::remember(key);
+            remember_leaves(value, kind);
+        }),
+        (Value::Array(items), _) => items.iter().for_each(|item| remember_leaves(item, kind)),
+        (Value::String(text), Kind::Dict) => {
+            secret::remember_value(text);
+            // A dict given as text: its values are the secrets, not only the whole.
+            if let Ok(Value::Object(map)) = coerce(Kind::Dict, value) {
+                map.values().filter_map(Value::as_str).for_each(secret::remember_value);
+            }
+        }
+        (Value::String(text), _) => secret::remember(text),
+        (Value::Number(number), Kind::Dict) => secret::remember_value(&number.to_string()),
+        (Value::Number(number), _) => secret::remember(&number.to_string()),
+        (Value::Null | Value::Bool(_), _) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::options::{OPTIONS, TOGETHER};
+    use super::super::validate::{Valid, validate};
+    use super::*;
+    use crate::error::Result;
+    use rstest::rstest;
+    use serde_json::json;
+
+    fn check(options: &Value) -> Result<Valid> {
+        validate("qcss_scanner", OPTIONS, TOGETHER, options.as_object().unwrap())
+    }
+
+    #[test]
+    fn secrets_are_known_before_anything_is_said_about_them() {
+        check(&json!({"name": "x", "personalization_code": 21_808_056_913_298_u64, "env": "A=canary-env B=2"}))
+            .unwrap_err();
+        for secret in ["21808056913298", "canary-env"] {
+            assert!(crate::secret::known().iter().any(|text| text == secret), "{secret}");
+        }
+    }
+
+    #[test]
+    fn invocation_hides_what_may_be_a_misspelt_secret_or_one_of_a_wrong_type() {
+        let options =
+            json!({"personalisation_code": "canary", "personalization_code": {"canary": ["canary"]}, "x": null});
+        let masked = masked(OPTIONS, options.as_object().unwrap());
+        assert_eq!(json!(masked), json!({"personalisation_code": HIDDEN, "personalization_code": HIDDEN, "x": null}));
+        let error =
+            check(&json!({"name": "x", "personalization_code": {"canary-key": {"a": "canary-1"}}})).unwrap_err();
+        let shown = super::super::redact::Redactor::new(secret::known()).clean_text(&error.message);
+        assert!(error.message.contains("canary") && !shown.contains("canary"), "{shown}");
+    }
+
+    #[test]
+    fn invocation_shows_which_secrets_were_given_and_none_of_them() {
+        let valid = check(&json!({"name": "x", "env": {"A": "canary", "B": null}})).unwrap();
+        let masked = masked(OPTIONS, &valid.values);
+        assert_eq!(masked["env"], json!({"A": HIDDEN, "B": null}));
+        assert_eq!(masked["https_proxy"], Value::Null);
+        assert_eq!(masked["name"], "x");
+    }
+
+    #[rstest]
+    #[case(json!("[{\"personalization_code\": \"canary\"}]"))]
+    #[case(json!({"personalization_code": "canary"}))]
+    #[case(json!(["personalization_code=canary"]))]
+    fn scanners_of_another_form_are_masked_as_a_whole(#[case] scanners: Value) {
+        let masked = masked(OPTIONS, json!({"scanners": scanners}).as_object().unwrap());
+        assert!(!Value::from(masked).to_string().contains("canary"));
+    }
+}
