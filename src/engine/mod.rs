@@ -9,7 +9,10 @@ mod failure;
 mod fixtures;
 mod host;
 mod image;
+mod info;
+mod log;
 mod neighbours;
+mod network;
 mod translate;
 mod transport;
 
@@ -21,16 +24,15 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::models::{ContainerCreateBody, ContainerInspectResponse, NetworkConnectRequest};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
     RestartContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
-use futures_util::StreamExt;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub use self::failure::Failure;
 pub use self::host::DockerHost;
 pub use self::image::LocalImage;
+pub use self::info::Info;
 use self::transport::Transport;
 use crate::error::Result;
 use crate::scanner::desired::Desired;
@@ -48,9 +50,6 @@ const TRIES: u32 = 5;
 /// Between two looks at a container that is on its way out.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What the engine takes for its default network, though it has none of this name.
-const DEFAULT_NETWORK: &str = "default";
-
 /// A connection to an engine, at the API version that both sides know.
 #[derive(Debug)]
 pub struct Engine {
@@ -60,21 +59,6 @@ pub struct Engine {
     timeout: Duration,
     /// By image id, what it brings to the environment of its containers; `None` where the image is gone.
     brought: RefCell<HashMap<String, Option<Environment>>>,
-}
-
-/// What an engine says of itself and its host.
-#[derive(Debug, Clone, Copy)]
-pub struct Info {
-    /// Mounts are labelled.
-    pub labels_enforced: bool,
-    /// Swap can be limited.
-    pub swap_accounting: bool,
-    /// CPUs of the host.
-    pub cpus: u32,
-    /// Bytes of memory of the host.
-    pub memory: u64,
-    /// The engine runs without root, which the vendor advises against.
-    pub rootless: bool,
 }
 
 impl Engine {
@@ -151,52 +135,6 @@ impl Engine {
         match self.inspect(id).await? {
             Some(container) => self.observe(&container).await.map(Some),
             None => Ok(None),
-        }
-    }
-
-    /// What the engine says of itself.
-    ///
-    /// # Errors
-    /// When the engine does not answer properly.
-    pub async fn info(&self) -> Result<Info, Failure> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Answer {
-            #[serde(rename = "NCPU")]
-            cpus: Option<u32>,
-            mem_total: Option<u64>,
-            swap_limit: Option<bool>,
-            security_options: Option<Vec<String>>,
-        }
-        let answer: Answer = self.get("ask the engine about its host", "/info").await?;
-        let has = |name: &str| answer.security_options.iter().flatten().any(|option| option.contains(name));
-        Ok(Info {
-            labels_enforced: has("name=selinux"),
-            rootless: has("name=rootless"),
-            memory: answer.mem_total.unwrap_or(u64::MAX),
-            swap_accounting: answer.swap_limit.unwrap_or(true),
-            cpus: answer.cpus.unwrap_or(u32::MAX),
-        })
-    }
-
-    /// Whether the engine has a network called exactly `name`; the engine itself would also take an id or its beginning, by
-    /// which no container would be known to be on it.
-    ///
-    /// # Errors
-    /// When the engine does not answer properly.
-    pub async fn has_network(&self, name: &str) -> Result<bool, Failure> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Answer {
-            name: String,
-        }
-        if name == DEFAULT_NETWORK {
-            return Ok(true);
-        }
-        match self.get::<Answer>(&format!("inspect network `{name}`"), &format!("/networks/{name}")).await {
-            Ok(found) => Ok(found.name == name),
-            Err(failure) if failure.is_not_found() => Ok(false),
-            Err(failure) => Err(failure),
         }
     }
 
@@ -371,28 +309,6 @@ impl Engine {
                 answer => return answer,
             }
         }
-    }
-
-    /// The last `count` lines that the container of `id` printed.
-    ///
-    /// # Errors
-    /// When the engine cannot tell, for example because of the log driver.
-    pub async fn last_lines(&self, id: &str, count: usize) -> Result<Vec<String>, Failure> {
-        let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&count.to_string()).build();
-        let reading = async {
-            let mut text = Vec::new();
-            let mut logs = std::pin::pin!(self.docker.logs(id, Some(options)));
-            while let Some(output) = logs.next().await {
-                text.extend_from_slice(&output?.into_bytes());
-            }
-            Ok(text)
-        };
-        let text = self.call("read the scanner's log", reading).await?;
-        Ok(String::from_utf8_lossy(&text)
-            .lines()
-            .map(|line| line.trim_end().to_owned())
-            .filter(|line| !line.is_empty())
-            .collect())
     }
 }
 
