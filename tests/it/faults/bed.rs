@@ -5,6 +5,7 @@ use std::fs;
 use qcss_scanner::host::lock::Subject;
 use serde_json::{Value, json};
 
+use super::cases::Case;
 use super::operations::{End, Operation, Turn};
 use crate::support::{Container, Engine, Fault, Module, Proxy, Reply, Request, Scanner, Trap, eventually};
 
@@ -31,14 +32,15 @@ impl<'engine> Bed<'engine> {
         Self { engine, scanner: Scanner::new(engine), proxy: Proxy::new(engine), turn: Turn(false) }
     }
 
-    /// Does `operation` with a run for each of `traps`, then without one. Returns the requests that were hit.
-    pub fn run(&mut self, operation: &Operation, traps: &[Trap]) -> Vec<String> {
+    /// Does the operation of `case` with a run for each of its traps, then without one. Returns the requests that were hit.
+    pub fn run(&mut self, case: &Case) -> Vec<String> {
+        let Case { operation, traps } = case;
         let (from, to) = operation.tasks(self.turn);
         self.turn = Turn(!self.turn.0);
         self.prepare(operation, from);
         let mut hits = Vec::new();
-        for &trap in traps {
-            hits.extend(self.fail(operation, &to, trap));
+        for trap in traps {
+            hits.extend(self.fail(operation, &to, *trap));
         }
         let ended = traps.iter().any(|trap| trap.fault.ends_engine());
         self.converge(operation, &to, ended);
@@ -92,8 +94,10 @@ impl<'engine> Bed<'engine> {
         assert!(self.running() <= 1, "more than one runs: {after:#?}");
         if let Some(reply) = reply {
             self.check_reply(&reply);
-            // What ran does not run on when the engine ended, and what is late comes after the last word.
-            if reply["rolled_back"] == true && !ended && trap.fault != Fault::Late {
+            // What was found half-way is put in order before. What ran does not run on when the engine ended, and what is late
+            // comes after the last word.
+            let whole = before.iter().all(|it| it.name == self.scanner.name);
+            if reply["rolled_back"] == true && whole && !ended && trap.fault != Fault::Late {
                 // A call that was not waited for may still come true; the new one that it makes never runs.
                 let is_new = |it: &Container| trap.fault.hangs() && !it.running && it.name.ends_with(".qcss-new");
                 let after: Vec<_> = after.iter().filter(|it| before.contains(it) || !is_new(it)).collect();
