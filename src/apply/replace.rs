@@ -134,7 +134,14 @@ impl Replacement<'_> {
 async fn undo(engine: &Engine, request: &Request, old: &Observed, stop: StopOfOld, failed: Failed) -> Failed {
     let Failed { error, unfinished: in_doubt, .. } = failed;
     let lost = "the old scanner is not lost, but could not be put back yet";
-    match put_back(engine, request, true, stop).await {
+    let mut back = put_back(engine, request, true, stop).await;
+    if let Ok(back) = &mut back
+        && in_doubt
+        && stop == StopOfOld::MaybeSent
+    {
+        keep_up(engine, back, request.wish.settle).await;
+    }
+    match back {
         Ok(Back { current: Some(back), not_started: None }) if back.id == old.id => {
             let state = if back.status.is_up() { "and running" } else { "as it was" };
             let error = error.and(format!("the old scanner is back {state}"));
@@ -181,6 +188,15 @@ pub async fn put_back(engine: &Engine, request: &Request, may_start: bool, stop:
         outcome = go_back(engine, request, may_start, stop, attempt + 1 == TRIES).await;
     }
     outcome
+}
+
+/// Watches the scanner that is `back` for as long as `settle`: a stop that the engine did not answer may come true only now.
+async fn keep_up(engine: &Engine, back: &mut Back, settle: Duration) {
+    if let Some(scanner) = back.current.as_ref().filter(|scanner| scanner.status.is_up())
+        && settle::stays_up(engine, &scanner.id, settle).await.is_err()
+    {
+        back.not_started = engine.start(&scanner.id).await.err();
+    }
 }
 
 /// One try; in the last one an old scanner that can never start again does not block the way.

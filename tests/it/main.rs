@@ -39,6 +39,8 @@ mod images;
 #[cfg(test)]
 mod info;
 #[cfg(test)]
+mod late;
+#[cfg(test)]
 mod neighbours;
 #[cfg(test)]
 mod overcommit;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{Engine, Fault, Proxy, Scanner, Trap, eventually, foretold, four_tasks, untouched};
+use crate::support::{Engine, Scanner, eventually, foretold, four_tasks, untouched};
 
 /// Makes the stand-in misbehave from its next start on.
 fn tell(scanner: &Scanner, conf: &str) {
@@ -106,37 +106,6 @@ fn a_flapping_scanner_is_never_ok(#[values("started", "present")] state: &str) {
         scanner.module().args(options).args(json!({"state": state, "settle": 1})).run().refused("start_failed");
     }
     assert_eq!(scanner.ids().len(), 1);
-    assert_eq!(scanner.inspect()["HostConfig"]["RestartPolicy"]["Name"], "always");
-}
-
-/// It refuses to when a flapping scanner ends just then.
-#[test]
-fn a_restart_policy_is_not_lost_when_the_engine_is_slow_to_change_it() {
-    // With neighbours that come and go the calls would not be the same each time.
-    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
-    let (scanner, proxy) = (Scanner::new(&engine), Proxy::new(&engine));
-    let run = |image: &str| {
-        let options = json!({"docker_host": proxy.host(), "restart_policy": "always", "image": image});
-        scanner.module().args(options).run().changed()
-    };
-    run("qualys/qcsa:1");
-    let begin = proxy.requests().len();
-    run("qualys/qcsa:2");
-    let requests = proxy.requests().split_off(begin);
-    let update = requests.iter().position(|request| request.path.ends_with("/update")).unwrap();
-    proxy.set(Trap::once(Fault::Status(500), update));
-    assert_eq!(run("qualys/qcsa:1").actions(), ["replace"]);
-    assert!(proxy.release().unwrap().ends_with("/update"));
-
-    // Nor is it lost when it is switched off behind the back of a run that gave up.
-    proxy.set(Trap::once(Fault::Late, update));
-    let options = json!({"docker_host": proxy.host(), "image": "qualys/qcsa:2", "timeout": 1});
-    scanner.module().args(options).run().refused("timeout");
-    eventually("the engine did it late", || proxy.was_late());
-    proxy.release();
-    assert_eq!(scanner.inspect()["HostConfig"]["RestartPolicy"]["Name"], "no");
-    let again = scanner.module().args(json!({"docker_host": proxy.host(), "image": "qualys/qcsa:2"})).run().changed();
-    assert_eq!(again.actions(), ["recover", "replace"]);
     assert_eq!(scanner.inspect()["HostConfig"]["RestartPolicy"]["Name"], "always");
 }
 

@@ -1,0 +1,67 @@
+//! What the engine does when the run that asked for it waits no more.
+
+use serde_json::{Value, json};
+
+use crate::support::{Engine, Fault, Module, Proxy, Reply, Scanner, Trap, eventually};
+
+/// It refuses to when a flapping scanner ends just then.
+#[test]
+fn a_restart_policy_is_not_lost_when_the_engine_is_slow_to_change_it() {
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
+    let slow = Slow::new(&engine, "/update", json!({"restart_policy": "always"}));
+    slow.proxy.set(Trap::once(Fault::Status(500), slow.call));
+    assert_eq!(slow.module("qualys/qcsa:1").run().changed().actions(), ["replace"]);
+    assert!(slow.proxy.release().unwrap().ends_with("/update"));
+
+    // Nor is it lost when it is switched off behind the back of a run that gave up.
+    slow.give_up("qualys/qcsa:2");
+    eventually("the engine did it late", || slow.proxy.was_late());
+    assert_eq!(slow.scanner.inspect()["HostConfig"]["RestartPolicy"]["Name"], "no");
+    assert_eq!(slow.module("qualys/qcsa:2").run().changed().actions(), ["recover", "replace"]);
+    assert_eq!(slow.scanner.inspect()["HostConfig"]["RestartPolicy"]["Name"], "always");
+}
+
+#[test]
+fn a_stop_that_comes_when_the_old_scanner_is_back_does_not_leave_it_stopped() {
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
+    let slow = Slow::new(&engine, "/stop", json!({"stop_timeout": 1, "settle": 2}));
+    let reply = slow.give_up("qualys/qcsa:1");
+    assert!(slow.proxy.was_late(), "the run did not wait for it");
+    assert_eq!(reply["rolled_back"], true, "{}", reply.line);
+    assert_eq!(slow.scanner.inspect()["State"]["Running"], true);
+    assert_eq!(slow.module("qualys/qcsa:1").run().changed().actions(), ["replace"]);
+}
+
+/// A scanner, of the image `qualys/qcsa:2`, whose engine is slow at one call of a replacement.
+struct Slow<'engine> {
+    scanner: Scanner<'engine>,
+    proxy: Proxy,
+    options: Value,
+    call: usize,
+}
+
+impl<'engine> Slow<'engine> {
+    /// The call is the one whose path has `part`. Nothing else may be on the `engine`: with neighbours that come and go the
+    /// calls would not be the same each time.
+    fn new(engine: &'engine Engine, part: &str, options: Value) -> Self {
+        let mut slow = Self { scanner: Scanner::new(engine), proxy: Proxy::new(engine), options, call: 0 };
+        slow.module("qualys/qcsa:1").run().changed();
+        let begin = slow.proxy.requests().len();
+        slow.module("qualys/qcsa:2").run().changed();
+        let requests = slow.proxy.requests().split_off(begin);
+        slow.call = requests.iter().position(|request| request.path.contains(part)).unwrap();
+        slow
+    }
+
+    fn module(&self, image: &str) -> Module {
+        self.scanner.module().args(json!({"docker_host": self.proxy.host(), "image": image})).args(self.options.clone())
+    }
+
+    /// A run for which the engine is too slow; it does what was asked nevertheless.
+    fn give_up(&self, image: &str) -> Reply {
+        self.proxy.set(Trap::once(Fault::Late, self.call));
+        let reply = self.module(image).arg("timeout", 1).run();
+        assert_eq!(reply["error"], "timeout", "{}", reply.line);
+        reply
+    }
+}
