@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # rustup's folder, for shells that were open before it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help build demo test matrix benchmark lint
+.PHONY: help build demo test matrix benchmark fuzz lint
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,9 +36,13 @@ benchmark: ## Measure what runs cost, beside community.docker's docker_container
 	@tests/setup/build-module
 	@tests/benchmark/run
 
+fuzz: ## Feed the module with what a coverage-guided fuzzer finds (SECONDS=60 for each of two targets)
+	@tests/setup/install-requirements rust fuzzer
+	@tests/fuzz/run $(SECONDS)
+
 lint: ## Check format, clippy, playbooks and YAML
 	@tests/setup/install-requirements rust lint ansible
-	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 	.venv/bin/yamllint --strict .
 	PATH=$(CURDIR)/.venv/bin:$$PATH ansible-lint --strict -q

@@ -20,7 +20,7 @@ use qcss_scanner::protocol::options::OPTIONS;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Answer, FakeEngine};
+use crate::support::{ANSWERS, Answer, FakeEngine, checked, healthy, healthy_status, kind};
 
 /// No case may take longer.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -57,14 +57,7 @@ fn answer(path: &Path, bytes: &[u8], secrets: &[&str]) -> Result<Value, TestCase
     let Ok((code, line)) = answered else {
         return Err(TestCaseError::fail(format!("no answer: {}", String::from_utf8_lossy(bytes))));
     };
-    prop_assert!(line.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "not one line of ASCII: {line}");
-    let Ok(Value::Object(result)) = serde_json::from_str(&line) else {
-        return Err(TestCaseError::fail(format!("no JSON object: {line}")));
-    };
-    prop_assert_eq!(code, u8::from(result.get("failed") == Some(&json!(true))), "{}", &line);
-    prop_assert!(result.get("error") != Some(&json!("internal")), "{line}");
-    prop_assert!(result["changed"].is_boolean() && result["msg"].is_string(), "{line}");
-    let result = Value::Object(result);
+    let result = checked(code, &line).map_err(TestCaseError::fail)?;
     for secret in secrets {
         prop_assert!(!shows(&result, secret), "the secret {secret} is shown: {line}");
     }
@@ -333,8 +326,6 @@ struct Damage {
     cut_off_at: Option<Index>,
 }
 
-const ANSWERS: &[&str] = &["ping", "container", "image", "info", "list", "network", "distribution", "created", "done"];
-
 fn damage() -> impl Strategy<Value = Damage> {
     let odd = prop_oneof![
         value(),
@@ -416,36 +407,6 @@ impl Change {
     }
 }
 
-/// What a healthy engine says, by the kind of request.
-fn healthy(kind: &str) -> Value {
-    let parse = |text| serde_json::from_str(text).unwrap();
-    match kind {
-        "ping" => json!("OK"),
-        "container" => parse(include_str!("../../src/engine/fixtures/rich.json")),
-        "image" => parse(include_str!("../../src/engine/fixtures/image-rich.json")),
-        "info" => parse(include_str!("answers/info.json")),
-        "list" => parse(include_str!("answers/list.json")),
-        "network" => json!({"Name": "back", "Id": "ff943c4e9c7d", "Driver": "bridge", "Containers": {}}),
-        "distribution" => json!({"Descriptor": {"mediaType": "x", "digest": "sha256:12", "size": 1}, "Platforms": []}),
-        "created" => json!({"Id": "2e6a4c0c0479", "Warnings": []}),
-        _ => json!({"status": "done"}),
-    }
-}
-
-fn kind(method: &str, path: &str) -> &'static str {
-    match (method, path) {
-        ("GET", "/_ping") => "ping",
-        ("GET", "/info") => "info",
-        ("GET", "/containers/json") => "list",
-        ("POST", "/containers/create") => "created",
-        ("GET", path) if path.starts_with("/containers/") && path.ends_with("/json") => "container",
-        ("GET", path) if path.starts_with("/images/") => "image",
-        ("GET", path) if path.starts_with("/networks/") => "network",
-        ("GET", path) if path.starts_with("/distribution/") => "distribution",
-        _ => "done",
-    }
-}
-
 /// The engine's answers with all `damages`; containers that a replacement would leave are there when `left_over`.
 fn answers(damages: &[Damage], left_over: bool) -> impl Fn(&str, &str) -> Answer + Send + 'static {
     let bodies: Vec<(&str, Answer)> = ANSWERS
@@ -461,8 +422,7 @@ fn answers(damages: &[Damage], left_over: bool) -> impl Fn(&str, &str) -> Answer
             if let Some(at) = cut_off_at {
                 body.truncate(at.index(body.len() + 1));
             }
-            let healthy = if *answer == "done" { 204 } else { 200 };
-            (*answer, (status.unwrap_or(healthy), body))
+            (*answer, (status.unwrap_or_else(|| healthy_status(answer)), body))
         })
         .collect();
     move |method, path| {

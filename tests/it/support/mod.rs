@@ -1,6 +1,8 @@
 //! What tests are written with: an engine, a scanner on it, the module, and a proxy that listens in between.
 
 mod ansible;
+mod answers;
+mod checked;
 mod engine;
 mod events;
 mod fake_engine;
@@ -12,6 +14,8 @@ mod scanner;
 mod tasks;
 
 pub use ansible::Ansible;
+pub use answers::{ANSWERS, healthy, healthy_status, kind};
+pub use checked::checked;
 pub use engine::{Engine, stdout};
 pub use events::Events;
 pub use fake_engine::{Answer, FakeEngine};

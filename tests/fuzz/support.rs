@@ -1,0 +1,36 @@
+//! What both targets need, some of it the tests' own.
+
+// Each target takes what it needs.
+#![allow(dead_code, unused_imports)]
+
+#[path = "../it/support/answers.rs"]
+mod answers;
+#[path = "../it/support/checked.rs"]
+mod checked;
+#[path = "../it/support/fake_engine.rs"]
+mod fake_engine;
+
+use std::path::Path;
+use std::thread;
+
+use qcss_scanner::module;
+
+pub use answers::{ANSWERS, healthy, healthy_status, kind};
+pub use fake_engine::FakeEngine;
+
+/// The line that answers the arguments file at `path`; panics when something is wrong with it.
+pub fn answer(path: &Path) -> String {
+    let path = path.to_owned();
+    // A thread of its own: secrets are remembered by thread, and one input must not hide for another.
+    let answering = thread::spawn(move || {
+        let reply = module::answer(&path);
+        (reply.exit_code(), reply.into_line())
+    });
+    let (code, line) = answering.join().unwrap();
+    // The module silences panics, which the fuzzer needs.
+    drop(std::panic::take_hook());
+    if let Err(reason) = checked::checked(code, &line) {
+        panic!("{reason}");
+    }
+    line
+}
