@@ -195,4 +195,8 @@ fn named(container: &Observed, name: &Name) -> Observed {
 }
 
 #[cfg(test)]
+mod explorer;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ mod engine;
 mod events;
 mod fake_engine;
 mod fault;
+mod http;
 mod module;
 mod proxy;
 mod registry;
