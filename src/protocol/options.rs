@@ -21,6 +21,22 @@ pub enum Kind {
     Dicts,
 }
 
+impl Kind {
+    /// Ansible's word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Str => "str",
+            Self::Int => "int",
+            Self::Float => "float",
+            Self::Bool => "bool",
+            Self::Path => "path",
+            Self::Dict => "dict",
+            Self::Dicts => "list",
+        }
+    }
+}
+
 /// The value of an option that the task leaves out.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Default {

@@ -171,7 +171,7 @@ impl Scope<'_> {
             return Ok(Value::from(if truth == Value::Bool(true) { yes } else { no }));
         }
         let converted = coerce(option.kind, value)
-            .map_err(|cause| unconvertible(option.name, value, self.found_in, kind_name(option.kind), &cause))?;
+            .map_err(|cause| unconvertible(option.name, value, self.found_in, option.kind.word(), &cause))?;
         if is_unrepresentable(&converted) {
             return Err(Error::invalid(format!(
                 "`{}` holds text that is not valid Unicode; write it in UTF-8",
@@ -229,18 +229,6 @@ fn default(option: &Opt) -> Value {
 fn names<'a>(options: impl IntoIterator<Item = &'a Opt>) -> String {
     let names: BTreeSet<_> = options.into_iter().map(|option| option.name).collect();
     names.into_iter().collect::<Vec<_>>().join(", ")
-}
-
-const fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Str => "str",
-        Kind::Int => "int",
-        Kind::Float => "float",
-        Kind::Bool => "bool",
-        Kind::Path => "path",
-        Kind::Dict => "dict",
-        Kind::Dicts => "list",
-    }
 }
 
 #[cfg(test)]

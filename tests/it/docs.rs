@@ -44,7 +44,7 @@ fn the_readme_has_the_options_of_the_module() {
     for option in OPTIONS {
         let (about, meaning) = rows[option.name];
         let mut expected =
-            if option.kind == Kind::Dicts { "list of dicts".to_owned() } else { kind(option).to_owned() };
+            if option.kind == Kind::Dicts { "list of dicts".to_owned() } else { option.kind.word().to_owned() };
         let default = match option.default {
             Default::Unset => None,
             Default::Str(text) => Some(format!("`{text}`")),
@@ -217,22 +217,10 @@ fn said(option: &Opt, required: bool) -> (String, Value) {
     let choices = if option.choices.is_empty() { Value::Null } else { json!(option.choices) };
     let elements = if option.kind == Kind::Dicts { json!("dict") } else { Value::Null };
     let about = json!({
-        "type": kind(option), "elements": elements, "default": default, "choices": choices, "aliases": null,
+        "type": option.kind.word(), "elements": elements, "default": default, "choices": choices, "aliases": null,
         "required": required,
     });
     (option.name.to_owned(), about)
-}
-
-fn kind(option: &Opt) -> &'static str {
-    match option.kind {
-        Kind::Str => "str",
-        Kind::Int => "int",
-        Kind::Float => "float",
-        Kind::Bool => "bool",
-        Kind::Path => "path",
-        Kind::Dict => "dict",
-        Kind::Dicts => "list",
-    }
 }
 
 /// Ansible's name for the type of a value.

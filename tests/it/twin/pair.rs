@@ -153,22 +153,13 @@ fn called(task: &str) -> String {
 /// The options as `AnsibleModule` is told of them, in their order.
 fn spec(table: &[Opt]) -> Vec<(&'static str, Value)> {
     let of = |option: &Opt| {
-        let kind = match option.kind {
-            Kind::Str => "str",
-            Kind::Int => "int",
-            Kind::Float => "float",
-            Kind::Bool => "bool",
-            Kind::Path => "path",
-            Kind::Dict => "dict",
-            Kind::Dicts => "list",
-        };
         let default = match option.default {
             Default::Unset => Value::Null,
             Default::Str(text) => json!(text),
             Default::Bool(truth) => json!(truth),
             Default::Int(int) => json!(int),
         };
-        let mut of = json!({"type": kind, "required": option.required, "default": default});
+        let mut of = json!({"type": option.kind.word(), "required": option.required, "default": default});
         if !option.choices.is_empty() {
             of["choices"] = json!(option.choices);
         }
