@@ -15,11 +15,14 @@ use std::thread;
 
 use qcss_scanner::module;
 
+use serde_json::Value;
+
 pub use answers::{ANSWERS, healthy, healthy_status, kind};
+pub use checked::shows;
 pub use fake_engine::FakeEngine;
 
-/// The line that answers the arguments file at `path`; panics when something is wrong with it.
-pub fn answer(path: &Path) -> String {
+/// What answers the arguments file at `path`; panics when something is wrong with it.
+pub fn answer(path: &Path) -> Value {
     let path = path.to_owned();
     // A thread of its own: secrets are remembered by thread, and one input must not hide for another.
     let answering = thread::spawn(move || {
@@ -29,8 +32,5 @@ pub fn answer(path: &Path) -> String {
     let (code, line) = answering.join().unwrap();
     // The module silences panics, which the fuzzer needs.
     drop(std::panic::take_hook());
-    if let Err(reason) = checked::checked(code, &line) {
-        panic!("{reason}");
-    }
-    line
+    checked::checked(code, &line).unwrap_or_else(|reason| panic!("{reason}"))
 }

@@ -24,7 +24,7 @@ use tempfile::TempDir;
 
 use self::damage::{answers, damage};
 use self::tasks::{task, task_for_engine};
-use crate::support::{FakeEngine, checked};
+use crate::support::{FakeEngine, checked, shows};
 
 /// No case may take longer.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -66,15 +66,6 @@ fn answer(path: &Path, bytes: &[u8], secrets: &[&str]) -> Result<Value, TestCase
         prop_assert!(!shows(&result, secret), "the secret {secret} is shown: {line}");
     }
     Ok(result)
-}
-
-fn shows(value: &Value, secret: &str) -> bool {
-    match value {
-        Value::String(text) => text.contains(secret),
-        Value::Array(items) => items.iter().any(|item| shows(item, secret)),
-        Value::Object(fields) => fields.iter().any(|(key, value)| key.contains(secret) || shows(value, secret)),
-        _ => false,
-    }
 }
 
 proptest! {

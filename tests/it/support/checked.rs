@@ -21,3 +21,13 @@ pub fn checked(code: u8, line: &str) -> Result<Value, String> {
     }
     Ok(result)
 }
+
+/// Whether a text or a key of `result` has `secret` in it; the line itself may have it by chance, as in `\u0012`.
+pub fn shows(value: &Value, secret: &str) -> bool {
+    match value {
+        Value::String(text) => text.contains(secret),
+        Value::Array(items) => items.iter().any(|item| shows(item, secret)),
+        Value::Object(fields) => fields.iter().any(|(key, value)| key.contains(secret) || shows(value, secret)),
+        _ => false,
+    }
+}
