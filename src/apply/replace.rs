@@ -110,8 +110,10 @@ impl Replacement<'_> {
             }
             Call::SwitchOffOld => engine.set_restart_policy(&old.id, RestartPolicy::No).await,
             Call::StopOld => {
-                self.stop = StopOfOld::MaybeSent;
-                engine.end(old, wish.stop_timeout).await
+                let ended = engine.end(old, wish.stop_timeout).await;
+                let in_doubt = ended.as_ref().is_err_and(Failure::leaves_doubt);
+                self.stop = if in_doubt { StopOfOld::Unanswered } else { StopOfOld::MaybeSent };
+                ended
             }
             Call::SetOldAside => engine.rename(&old.id, &name.outgoing()).await,
             Call::SwitchOnNew => engine.set_restart_policy(&self.new, policy).await,
@@ -134,20 +136,13 @@ impl Replacement<'_> {
 async fn undo(engine: &Engine, request: &Request, old: &Observed, stop: StopOfOld, failed: Failed) -> Failed {
     let Failed { error, unfinished: in_doubt, .. } = failed;
     let lost = "the old scanner is not lost, but could not be put back yet";
-    let mut back = put_back(engine, request, true, stop).await;
-    if let Ok(back) = &mut back
-        && in_doubt
-        && stop == StopOfOld::MaybeSent
-    {
-        keep_up(engine, back, request.wish.settle).await;
-    }
-    match back {
-        Ok(Back { current: Some(back), not_started: None }) if back.id == old.id => {
+    match put_back(engine, request, true, stop).await {
+        Ok(Back { current: Some(back), not_started: None, .. }) if back.id == old.id => {
             let state = if back.status.is_up() { "and running" } else { "as it was" };
             let error = error.and(format!("the old scanner is back {state}"));
             Failed { error, rolled_back: true, unfinished: in_doubt }
         }
-        Ok(Back { current: Some(back), not_started: Some(failure) }) if back.id == old.id => Failed {
+        Ok(Back { current: Some(back), not_started: Some(failure), .. }) if back.id == old.id => Failed {
             error: error.and(format!("the old scanner is back, but could not be started again ({failure})")),
             rolled_back: false,
             unfinished: in_doubt,
@@ -170,7 +165,9 @@ async fn undo(engine: &Engine, request: &Request, old: &Observed, stop: StopOfOl
 pub struct Back {
     /// The container that has the scanner's name now.
     pub current: Option<Observed>,
-    /// Why it does not run again, where it should.
+    /// The id of the one that was to be started on the way.
+    pub started: Option<String>,
+    /// Why it does not run again.
     pub not_started: Option<Failure>,
 }
 
@@ -179,23 +176,31 @@ pub struct Back {
 /// # Errors
 /// When the engine does not let it, not even after several tries.
 pub async fn put_back(engine: &Engine, request: &Request, may_start: bool, stop: StopOfOld) -> Result<Back, Failure> {
+    let mut in_doubt = stop == StopOfOld::Unanswered;
     let mut outcome = go_back(engine, request, may_start, stop, false).await;
     for attempt in 1..TRIES {
-        if outcome.is_ok() {
-            break;
+        match &outcome {
+            Ok(_) => break,
+            Err(failure) => in_doubt |= failure.leaves_doubt(),
         }
         tokio::time::sleep(PAUSE).await;
         outcome = go_back(engine, request, may_start, stop, attempt + 1 == TRIES).await;
     }
+    if let Ok(Back { started: Some(id), not_started: not_started @ None, .. }) = &mut outcome
+        && in_doubt
+    {
+        *not_started = keep_up(engine, id, request.wish.settle).await;
+    }
     outcome
 }
 
-/// Watches the scanner that is `back` for as long as `settle`: a stop that the engine did not answer may come true only now.
-async fn keep_up(engine: &Engine, back: &mut Back, settle: Duration) {
-    if let Some(scanner) = back.current.as_ref().filter(|scanner| scanner.status.is_up())
-        && settle::stays_up(engine, &scanner.id, settle).await.is_err()
-    {
-        back.not_started = engine.start(&scanner.id).await.err();
+/// Watches the container of `id`, which was just started, for as long as `settle`: a stop that the engine did not answer may
+/// come true only now. Why it could not be started again then.
+async fn keep_up(engine: &Engine, id: &str, settle: Duration) -> Option<Failure> {
+    settle::stays_up(engine, id, settle).await.err()?;
+    match engine.look_at(id).await {
+        Ok(Some(seen)) if !seen.status.is_up() => engine.start(id).await.err(),
+        _ => None,
     }
 }
 
@@ -209,7 +214,7 @@ async fn go_back(
 ) -> Result<Back, Failure> {
     let grace = wish.stop_timeout;
     let back = scene(engine, name).await?.way_back(name, may_start, stop);
-    let mut not_started = None;
+    let (mut started, mut not_started) = (None, None);
     for step in back.steps {
         match step {
             Undo::Stop(id) => {
@@ -228,14 +233,17 @@ async fn go_back(
             }
             Undo::Rename(id, name) => rename(engine, &id, &name, grace).await?,
             Undo::SetRestartPolicy(id, policy) => engine.set_restart_policy(&id, policy).await?,
-            Undo::Start(id) => match engine.start(&id).await {
-                Err(failure) if failure.is_refusal() && last => not_started = Some(failure),
-                answer => answer?,
-            },
+            Undo::Start(id) => {
+                match engine.start(&id).await {
+                    Err(failure) if failure.is_refusal() && last => not_started = Some(failure),
+                    answer => answer?,
+                }
+                started = Some(id);
+            }
             Undo::Remove(id) => engine.remove(&id).await?,
         }
     }
-    Ok(Back { current: back.current, not_started })
+    Ok(Back { current: back.current, started, not_started })
 }
 
 /// Gives the container of `id` another name; an engine refuses that for one that is just between two starts, which is then

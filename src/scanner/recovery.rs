@@ -61,6 +61,8 @@ pub enum StopOfOld {
     NotSent,
     /// It may have been asked for, and may still be under way.
     MaybeSent,
+    /// It was asked for and the engine did not say what became of it: it may come true at any time.
+    Unanswered,
 }
 
 /// Where the old scanner is, when the way back has been gone.
@@ -159,7 +161,7 @@ fn back_to(old: &Observed, new: &Observed, note: &Replaces, name: &Name, may_sta
     if new.status != Status::Created {
         steps.push(Undo::Stop(new.id.clone()));
     }
-    let may_be_stopping = stop == StopOfOld::MaybeSent
+    let may_be_stopping = stop != StopOfOld::NotSent
         && new.status == Status::Created
         && matches!(old.status, Status::Running | Status::Restarting);
     if may_be_stopping {

@@ -2,19 +2,22 @@
 
 use std::fmt;
 use std::iter;
+use std::time::Duration;
 
 use rustix::process::Signal;
 
 use super::operations::Operation;
 use crate::support::{Fault, Request, Trap};
 
+/// While the module goes its way back.
+const LATENESS: Duration = Duration::from_millis(100);
 /// What can happen to one call.
 const ONCE: &[Fault] = &[
     Fault::DroppedBefore,
     Fault::KillAfter(Signal::KILL),
     Fault::Status(500),
     Fault::DroppedAfter,
-    Fault::Late,
+    Fault::Late(LATENESS),
     Fault::KillBefore(Signal::TERM),
     Fault::Status(404),
     Fault::Garbage,
@@ -88,7 +91,10 @@ impl Cases {
             Some("all") => self.each([1, 1, 1]).collect(),
             Some("writes") => self.each([1, few_reads, 1]).collect(),
             Some("pairs") => self.pairs().collect(),
-            Some(like) => self.each([1, 1, 1]).filter(|case| case.to_string().contains(like)).collect(),
+            Some(like) => {
+                let all = self.each([1, 1, 1]).chain(self.pairs());
+                all.filter(|case| case.to_string().contains(like)).collect()
+            }
         }
     }
 
@@ -108,7 +114,7 @@ impl Cases {
     }
 }
 
-/// `replace, present: Late at call 17`
+/// `replace, present: Status(500) at call 17`
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let traps: Vec<_> = self.traps.iter().map(ToString::to_string).collect();

@@ -100,6 +100,13 @@ pub const OPERATIONS: &[Operation] = &[
         let [from, to] = turn.images();
         (json!({"image": from}), json!({"image": to, "state": "present"}))
     }),
+    Operation {
+        paused: true,
+        ..Operation::new("replace a paused one", End::Running, |turn| {
+            let [from, to] = turn.images();
+            (json!({"image": from}), json!({"image": to}))
+        })
+    },
     Operation::new("replace a stopped one, present", End::Stopped, |turn| {
         let [from, to] = turn.images();
         (json!({"image": from, "state": "stopped"}), json!({"image": to, "state": "present"}))

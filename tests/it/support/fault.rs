@@ -26,8 +26,8 @@ pub enum Fault {
     HangBefore,
     /// … or did it …
     HangAfter,
-    /// … or does it when the client has given up and does something else.
-    Late,
+    /// … or does it this long after the client has given up and does something else.
+    Late(Duration),
     /// The module is killed before the engine gets the request …
     KillBefore(Signal),
     /// … or after the engine did it.
@@ -39,12 +39,14 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// How much later than the client's patience.
-    pub const LATENESS: Duration = Duration::from_millis(100);
-
     /// Whether the module must give up waiting.
     pub const fn hangs(self) -> bool {
-        matches!(self, Self::HangBefore | Self::HangAfter | Self::Late)
+        matches!(self, Self::HangBefore | Self::HangAfter | Self::Late(_))
+    }
+
+    /// Whether the engine does it when nobody waits for it.
+    pub const fn is_late(self) -> bool {
+        matches!(self, Self::Late(_))
     }
 
     /// Whether the module ends by a signal.

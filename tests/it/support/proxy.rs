@@ -124,15 +124,19 @@ impl Proxy {
         self.shared.lock().unwrap().trap.iter_mut().for_each(|trap| trap.set_victim(victim));
     }
 
-    /// Breaks nothing more; what it did break, if it did.
-    pub fn release(&self) -> Option<String> {
+    /// Breaks nothing more; whether it did break something.
+    pub fn release(&self) -> bool {
         let mut shared = self.shared.lock().unwrap();
-        let trap = shared.trap.take()?;
-        if trap.is_refused(usize::MAX) && shared.is_refusing() {
+        let Some(trap) = shared.trap.take() else { return false };
+        if !trap.is_refused(usize::MAX) {
+            return shared.requests.len() > trap.call;
+        }
+        let refused = shared.is_refusing();
+        if refused {
             fs::rename(&shared.socket, &shared.dead_end).unwrap();
             fs::rename(shared.aside(), &shared.socket).unwrap();
         }
-        shared.requests.get(trap.call).map(ToString::to_string)
+        refused
     }
 
     /// Those of them that ask the engine to change something.
@@ -235,15 +239,15 @@ impl Connection {
     fn break_answer(&mut self, request: &Head, fault: Fault) -> io::Result<bool> {
         let mut asked = Vec::new();
         request.pass(&mut self.client, &mut asked, request.body(Body::None))?;
-        if fault == Fault::Late {
+        if let Fault::Late(lateness) = fault {
             self.wait_for_hangup()?;
-            thread::sleep(Fault::LATENESS);
+            thread::sleep(lateness);
         }
         self.engine.get_mut().write_all(&asked)?;
         let Some(answer) = Head::read(&mut self.engine)? else { return Ok(false) };
         let mut answered = Vec::new();
         answer.pass(&mut self.engine, &mut answered, answer.body_after(request))?;
-        if fault == Fault::Late {
+        if fault.is_late() {
             self.shared.lock().unwrap().was_late = true;
         }
         let client = self.client.get_mut();
