@@ -40,7 +40,7 @@ const ENDS: &[Fault] = &[
 ];
 /// By default each how many-th is tried of the cases that break a call that changes something, of those that break one that
 /// only asks, and of those that end the engine. Prime, so that each time it is another fault's turn.
-const STRIDES: [usize; 3] = [31, 307, 61];
+const STRIDES: [usize; 3] = [61, 503, 127];
 /// Of the cases that break a call that changes something, each how many-th is the first of a pair.
 const PAIR_STRIDE: usize = 3;
 /// The most calls that a run makes to recover from the fault before.

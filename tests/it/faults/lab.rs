@@ -5,9 +5,6 @@ use std::thread;
 
 use crate::support::{Engine, Events};
 
-/// A run waits for its engine, or for the end of its patience, as long as it computes.
-const ENGINES: usize = 6;
-
 /// With neighbours on its engine a run would make more calls, and one could not tell which is the next: so each of what
 /// goes on at the same time has an engine of its own.
 pub struct Lab {
@@ -15,14 +12,14 @@ pub struct Lab {
 }
 
 impl Lab {
-    pub fn new() -> Self {
+    pub fn new(size: usize) -> Self {
         let start = || {
             let engine = Engine::private(Engine::WITHOUT_BRIDGE);
             let events = Events::of(&engine);
             (engine, events)
         };
         let engines = thread::scope(|scope| {
-            let starting: Vec<_> = (0..ENGINES).map(|_| scope.spawn(start)).collect();
+            let starting: Vec<_> = (0..size).map(|_| scope.spawn(start)).collect();
             starting.into_iter().map(|engine| engine.join().unwrap()).collect()
         });
         Self { engines }

@@ -16,13 +16,17 @@ use crate::support::Engine;
 
 /// The most that one scanner goes through; another thread takes the next ones.
 const CHUNK: usize = 8;
+/// How many engines work at the same time on a sample, beside other tests …
+const ENGINES: usize = 3;
+/// … and on what was asked for: a run waits for its engine, or for the end of its patience, as long as it computes.
+const ALL_ENGINES: usize = 6;
 
 /// Some of the cases. With `QCSS_FAULTS=all` all of them, with `writes` all of those that break a call that changes something,
 /// with `pairs` some in which the next run is broken too, else those whose name, as a failure shows it, has that text.
 #[test]
 fn no_fault_loses_a_scanner() {
     let wanted = std::env::var("QCSS_FAULTS").ok();
-    let lab = Lab::new();
+    let lab = Lab::new(if wanted.is_some() { ALL_ENGINES } else { ENGINES });
     let calls = lab.each(OPERATIONS.to_vec(), |engine, operation| {
         let requests = Bed::new(engine).requests(&operation);
         (operation, requests)
