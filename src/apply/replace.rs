@@ -265,10 +265,7 @@ async fn rename(engine: &Engine, id: &str, name: &str, grace: Option<i32>) -> Re
 pub async fn scene(engine: &Engine, name: &Name) -> Result<Scene, Failure> {
     let mut seen = [None, None, None];
     for (slot, name) in seen.iter_mut().zip([name.as_str(), &name.incoming(), &name.outgoing()]) {
-        *slot = match engine.container(name).await? {
-            Some(container) => Some(engine.observe(&container).await?),
-            None => None,
-        };
+        *slot = engine.named(name).await?;
     }
     let [current, incoming, outgoing] = seen;
     Ok(Scene::new(current, incoming, outgoing))

@@ -61,10 +61,7 @@ impl Engine {
 
     /// What `container` is in the domain's words. Its image is looked up, if no other container needed that before: what
     /// it brings to the environment is no secret, and would mask half a message if it were taken for one.
-    ///
-    /// # Errors
-    /// When the engine does not answer properly.
-    pub async fn observe(&self, container: &Container) -> Result<Observed, Failure> {
+    pub(super) async fn observe(&self, container: &Container) -> Result<Observed, Failure> {
         let id = container.image_id();
         if !self.brought.borrow().contains_key(&id) {
             let brought = self.image(&id).await?.map(|image| image.env());

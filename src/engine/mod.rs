@@ -108,15 +108,6 @@ impl Engine {
         }
     }
 
-    /// The container called exactly `name`; the engine itself would also take the beginning of an id for a name.
-    ///
-    /// # Errors
-    /// When the engine does not answer properly.
-    pub async fn container(&self, name: &str) -> Result<Option<Container>, Failure> {
-        let found = self.inspect(name).await?;
-        Ok(found.filter(|found| found.inspected.name.as_deref().map(|name| name.trim_start_matches('/')) == Some(name)))
-    }
-
     /// The container of this name or id.
     async fn inspect(&self, name: &str) -> Result<Option<Container>, Failure> {
         let what = format!("inspect container `{name}`");
@@ -124,6 +115,19 @@ impl Engine {
             Ok(inspected) => Ok(Some(Container { inspected, podman: self.transport.is_podman() })),
             Err(failure) if failure.is_not_found() => Ok(None),
             Err(failure) => Err(failure),
+        }
+    }
+
+    /// The container called exactly `name`, as it is now; the engine itself would also take the beginning of an id for a name.
+    ///
+    /// # Errors
+    /// When the engine does not answer properly.
+    pub async fn named(&self, name: &str) -> Result<Option<Observed>, Failure> {
+        let is_called =
+            |found: &Container| found.inspected.name.as_deref().map(|name| name.trim_start_matches('/')) == Some(name);
+        match self.inspect(name).await?.filter(is_called) {
+            Some(container) => self.observe(&container).await.map(Some),
+            None => Ok(None),
         }
     }
 
@@ -264,7 +268,10 @@ impl Engine {
     }
 
     /// Waits until the engine has removed the container of `id`.
-    async fn gone(&self, id: &str) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// When it does not answer properly, or the container is still there after the time that a call may take.
+    pub async fn gone(&self, id: &str) -> Result<(), Failure> {
         let waiting = async {
             while self.inspect(id).await?.is_some() {
                 tokio::time::sleep(PAUSE).await;
@@ -314,7 +321,7 @@ impl Engine {
 
 /// A container as the engine describes it.
 #[derive(Debug)]
-pub struct Container {
+struct Container {
     inspected: ContainerInspectResponse,
     podman: bool,
 }

@@ -246,11 +246,7 @@ impl Run<'_> {
             walk.admission = admission.filter(|_| plan.creates() || plan.asks() == Asks::Growth);
             walk.along(&plan).await?;
         }
-        let found = self.engine.container(self.request.name.as_str()).await.map_err(|failure| self.failed(failure))?;
-        let found = match &found {
-            Some(found) => Some(self.engine.observe(found).await.map_err(|failure| self.failed(failure))?),
-            None => None,
-        };
+        let found = self.engine.named(self.request.name.as_str()).await.map_err(|failure| self.failed(failure))?;
         report.found(found.as_ref());
         // What only was updated may have been flapping all along, and what was started may begin to.
         if !(plan.starts() && self.request.wish.settle.is_zero()) {

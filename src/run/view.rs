@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::apply::replace;
-use crate::engine::{Engine, LocalImage};
+use crate::engine::{Engine, Failure, LocalImage};
 use crate::error::Result;
 use crate::host::directories;
 use crate::protocol::arguments::State;
@@ -12,6 +12,7 @@ use crate::scanner::desired::{Desired, Request};
 use crate::scanner::directory::Directory;
 use crate::scanner::limits::MemorySwap;
 use crate::scanner::mount;
+use crate::scanner::name::Name;
 use crate::scanner::observed::{Observed, Status};
 use crate::scanner::purge::purged;
 use crate::scanner::recovery::Scene;
@@ -43,13 +44,9 @@ impl View {
     /// # Errors
     /// When the engine or the host does not answer properly.
     pub async fn new(engine: &Engine, request: &Request, image: Option<LocalImage>, closely: bool) -> Result<Self> {
-        let failed = |failure: crate::engine::Failure| failure.into_error(engine.host());
+        let failed = |failure: Failure| failure.into_error(engine.host());
         let desired = wanted(request);
-        let container = engine.container(request.name.as_str()).await.map_err(failed)?;
-        let observed = match &container {
-            Some(container) => Some(engine.observe(container).await.map_err(failed)?),
-            None => None,
-        };
+        let observed = settled(engine, &request.name).await.map_err(failed)?;
         let never_started = observed.as_ref().is_some_and(|it| it.replaces.is_some() && it.status == Status::Created);
         let scene = if closely || observed.is_none() || never_started {
             replace::scene(engine, &request.name).await.map_err(failed)?
@@ -73,6 +70,15 @@ impl View {
             ca_dir: look(desired.and_then(|desired| desired.ca_dir.as_ref()))?,
         };
         Ok(Self { scene, image, situation })
+    }
+}
+
+/// The container of this `name`; one that the engine is just removing is given the time to go.
+async fn settled(engine: &Engine, name: &Name) -> Result<Option<Observed>, Failure> {
+    let observed = engine.named(name.as_str()).await?;
+    match observed.as_ref().filter(|container| container.status == Status::Removing) {
+        Some(going) if engine.gone(&going.id).await.is_ok() => engine.named(name.as_str()).await,
+        _ => Ok(observed),
     }
 }
 

@@ -1,10 +1,12 @@
 //! What the engine does when the run that asked for it waits no more.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{Engine, Fault, Module, Proxy, Reply, Scanner, Trap, eventually};
+use crate::support::{Engine, FakeEngine, Fault, Module, Proxy, Reply, Scanner, Trap, eventually};
 
 /// Longer than a way back takes.
 const LATENESS: Duration = Duration::from_secs(2);
@@ -37,6 +39,31 @@ fn a_stop_that_comes_when_the_old_scanner_is_back_does_not_leave_it_stopped() {
     assert_eq!(reply["rolled_back"], true, "{}", reply.line);
     assert_eq!(slow.scanner.inspect()["State"]["Running"], true);
     assert_eq!(slow.module("qualys/qcsa:1").run().changed().actions(), ["replace"]);
+}
+
+/// As after an engine that was killed, or of one that was run with --rm.
+#[rstest]
+#[case::goes(3, None)]
+#[case::stays(usize::MAX, Some("engine_error"))]
+fn a_scanner_that_the_engine_is_just_removing_is_waited_for(#[case] looks: usize, #[case] error: Option<&str>) {
+    let engine = FakeEngine::new();
+    let looked = AtomicUsize::new(0);
+    engine.answer(move |_, path| match path {
+        "/_ping" => (200, b"OK".to_vec()),
+        "/containers/scanner/json" | "/containers/1/json" if looked.fetch_add(1, Ordering::Relaxed) < looks => {
+            let scanner = json!({
+                "Id": "1", "Name": "/scanner", "Image": "sha256:1111", "State": {"Status": "removing"},
+                "Config": {"Env": ["PERSONALIZATION_CODE=21808056913298"]},
+                "Mounts": [{"Source": "/q/1", "Destination": "/usr/local/qualys/admin/etc", "RW": true}],
+            });
+            (200, scanner.to_string().into_bytes())
+        }
+        _ => (404, br#"{"message": "not found"}"#.to_vec()),
+    });
+    let module = Module::new(Engine::shared()).args(json!({"docker_host": engine.host(), "name": "scanner"}));
+    let reply = module.arg("state", "absent").arg("timeout", 1).run();
+    assert_eq!(reply["error"].as_str(), error, "{}", reply.line);
+    assert_eq!(reply["changed"], false);
 }
 
 /// A scanner, of the image `qualys/qcsa:2`, whose engine is slow at one call of a replacement.
