@@ -158,9 +158,9 @@ impl<'engine> Scanner<'engine> {
         listed.as_array().unwrap().iter().map(container).collect()
     }
 
-    /// What the scanner keeps in its private store, if it ever ran.
+    /// What the scanner keeps in its private store, once it has it; the file is there, empty, a moment before.
     pub fn identity(&self) -> Option<String> {
-        fs::read_to_string(self.store().join("identity")).ok()
+        fs::read_to_string(self.store().join("identity")).ok().filter(|identity| !identity.is_empty())
     }
 
     /// What the scanner printed: first its stdout, then its stderr.
