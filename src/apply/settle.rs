@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use crate::engine::{Engine, Failure};
 use crate::error::{Error, Kind, Result};
+use crate::protocol::redact::Redactor;
 use crate::scanner::advice;
 use crate::scanner::observed::{Observed, Status};
+use crate::secret;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -66,7 +68,10 @@ pub async fn ended(engine: &Engine, seen: &Observed) -> Error {
         message = format!("{message}; {cure}");
     }
     if !log.is_empty() {
-        let lines: Vec<String> = log.iter().map(|line| line.chars().take(LINE_LENGTH).collect()).collect();
+        // Before it is cut: of half a secret the last pass would not know that it is one.
+        let redactor = Redactor::new(secret::known());
+        let shown = |line: &String| redactor.clean_text(line).chars().take(LINE_LENGTH).collect();
+        let lines: Vec<String> = log.iter().map(shown).collect();
         message = format!("{message}; its last lines: {}", lines.join(" | "));
     }
     Error::new(Kind::StartFailed, message)

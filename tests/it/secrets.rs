@@ -141,6 +141,18 @@ fn in_the_scanners_last_words() {
     assert!(message.contains("code ********, proxy ********"), "{message}");
 }
 
+/// Lines of the log are cut, and half a code is not known as one.
+#[test]
+fn where_a_line_is_cut() {
+    let scanner = Scanner::new(Engine::shared());
+    fs::create_dir_all(scanner.store()).unwrap();
+    let line = format!("echo \"{}$PERSONALIZATION_CODE\"\nSTAND_IN_DIE=1\n", ".".repeat(195));
+    fs::write(scanner.store().join("stand-in.conf"), line).unwrap();
+    let message = scanner.module().run().refused("start_failed");
+    let (_, after) = message.split_once(&".".repeat(195)).unwrap();
+    assert!(after.starts_with("*****"), "{message}");
+}
+
 #[rstest]
 #[case("a")]
 #[case("0")]
