@@ -14,7 +14,6 @@ use std::path::Path;
 use std::thread;
 
 use qcss_scanner::module;
-
 use serde_json::Value;
 
 pub use answers::{ANSWERS, healthy, healthy_status, kind};

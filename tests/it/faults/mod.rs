@@ -57,23 +57,20 @@ fn go_through(engine: &Engine, cases: &[Case]) -> Vec<Result<usize, String>> {
         let name = case.operation.name;
         let mut used = bed.take().filter(|(of, _)| *of == name).map_or_else(|| Bed::new(engine), |(_, bed)| bed);
         // The other way round an operation may make a call more, and how often it looks whether a scanner stays up varies.
-        let run = || (0..TURNS).map(|_| used.run(case)).find(|hits| *hits > 0).unwrap_or_default();
-        match catch_unwind(AssertUnwindSafe(run)) {
-            Ok(0) => outcomes.push(Err(format!("{case}: the run never comes to that call"))),
-
-            Ok(hits) => {
-                bed = Some((name, used));
-                outcomes.push(Ok(hits));
-            }
+        let run = || (0..TURNS).map(|_| used.run(case)).find(|hits| *hits > 0);
+        let outcome = match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(hits) => hits.ok_or_else(|| "the run never comes to that call".to_owned()),
             Err(panic) => {
                 let reason = panic.downcast_ref::<String>().cloned();
-                let reason = reason.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-                let failure = format!("{case}: {}", reason.unwrap_or_default());
-                // Past the capture, as the whole takes long.
-                let _ = writeln!(io::stdout(), "{failure}");
-                outcomes.push(Err(failure));
+                Err(reason.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default())
             }
+        };
+        match &outcome {
+            Ok(_) => bed = Some((name, used)),
+            // Past the capture, as the whole takes long.
+            Err(reason) => writeln!(io::stdout(), "{case}: {reason}").unwrap(),
         }
+        outcomes.push(outcome.map_err(|reason| format!("{case}: {reason}")));
     }
     outcomes
 }
