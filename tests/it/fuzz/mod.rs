@@ -36,7 +36,9 @@ const NOBODY: &str = "unix:///nonexistent/docker.sock";
 /// `count` of them, unless the environment says otherwise.
 pub fn cases(count: u32) -> ProptestConfig {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(count);
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+    // What is left aside is a part of all, however many there are.
+    let max_global_rejects = cases;
+    ProptestConfig { cases, max_global_rejects, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 /// One for each test, which runs in a thread of its own.
