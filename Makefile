@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # rustup's folder, for shells that were open before it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help build demo test matrix benchmark fuzz lint
+.PHONY: help build demo test explore matrix benchmark fuzz lint
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ test: ## Run all tests, on throwaway Docker engines (as root)
 	@tests/setup/build-module
 	cargo test --locked -- --test-threads=4 # they wait for engines more than they compute
 	@tests/matrix/run --few oldest newest
+
+explore: ## Explore two faults, one in each of two runs, on an engine in memory (STRIDE=50 for each 50th pair)
+	@tests/setup/install-requirements rust
+	QCSS_EXPLORE=2/$(or $(STRIDE),20) cargo test --locked --profile explorer --lib explorer -- --nocapture
 
 matrix: ## Run the module with each version of ansible-core, locally and over SSH (as root; VERSIONS="2.14 2.19" for some)
 	@tests/setup/install-requirements rust engine ssh

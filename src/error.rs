@@ -21,19 +21,40 @@ pub enum Kind {
     Overcommit,
     /// `recreate: never`, or a scanner that cannot be replaced safely.
     NeedsReplacement,
+    /// This engine, or this container, cannot do it.
+    Unsupported,
     /// The scanner did not stay up.
     StartFailed,
     /// The engine, or the host below it, refused.
     EngineError,
     /// A call, or the wait for another run, took too long.
     Timeout,
+    /// A signal ended the run before its time.
+    Interrupted,
     /// A defect of this program.
     Internal,
 }
 
 impl Kind {
+    /// All of them, in the order of the contract.
+    pub const ALL: &[Self] = &[
+        Self::InvalidArguments,
+        Self::EngineUnreachable,
+        Self::PermissionDenied,
+        Self::ImageNotFound,
+        Self::NotAScanner,
+        Self::AlreadyInUse,
+        Self::Overcommit,
+        Self::NeedsReplacement,
+        Self::Unsupported,
+        Self::StartFailed,
+        Self::EngineError,
+        Self::Timeout,
+        Self::Interrupted,
+        Self::Internal,
+    ];
+
     /// The word as users match on it.
-    #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
             Self::InvalidArguments => "invalid_arguments",
@@ -44,9 +65,11 @@ impl Kind {
             Self::AlreadyInUse => "already_in_use",
             Self::Overcommit => "overcommit",
             Self::NeedsReplacement => "needs_replacement",
+            Self::Unsupported => "unsupported",
             Self::StartFailed => "start_failed",
             Self::EngineError => "engine_error",
             Self::Timeout => "timeout",
+            Self::Interrupted => "interrupted",
             Self::Internal => "internal",
         }
     }
@@ -73,14 +96,12 @@ impl Error {
     }
 
     /// The same error with the scanner that it is about said before it.
-    #[must_use]
     pub fn of_scanner(mut self, name: impl fmt::Display) -> Self {
         self.message = format!("scanner `{name}`: {}", self.message);
         self
     }
 
     /// The same error with `more` said after it.
-    #[must_use]
     pub fn and(mut self, more: impl fmt::Display) -> Self {
         self.message = format!("{}; {more}", self.message);
         self

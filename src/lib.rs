@@ -7,14 +7,12 @@
 //!                    └ engine (Docker API), host (directories, lock)
 //! ```
 
-pub mod apply;
-pub mod engine;
+mod engine;
 pub mod error;
 pub mod host;
 pub mod module;
 pub mod protocol;
-pub mod report;
-pub mod run;
-pub mod scanner;
-pub mod secret;
-pub mod time;
+mod report;
+mod run;
+mod scanner;
+mod secret;

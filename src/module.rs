@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::engine::DockerHost;
+use crate::engine::{Docker, DockerHost};
 use crate::error::{Error, Kind, Result};
 use crate::protocol::arguments::Arguments;
 use crate::protocol::confidential::masked;
@@ -15,8 +15,9 @@ use crate::protocol::options::{INFO_OPTIONS, OPTIONS, TOGETHER};
 use crate::protocol::reply::Reply;
 use crate::protocol::syslog;
 use crate::protocol::validate::{Valid, validate};
-use crate::report::{self, Mode, Report};
-use crate::run::{self, Admitted, Settings, info};
+use crate::report::{self, Mode};
+use crate::run::interrupt::Interrupt;
+use crate::run::{self, Settings, info};
 use crate::scanner::desired::{self, Request};
 use crate::scanner::name::Name;
 
@@ -31,7 +32,6 @@ const NONE_TOGETHER: &[&[&str]] = &[];
 const LONGEST_TIMEOUT: i64 = 86_400;
 
 /// Answers the call whose arguments are in the file at `path`.
-#[must_use]
 pub fn answer(path: &Path) -> Reply {
     guarded(|| Invocation::read(path).map(|invocation| call(&invocation, Path::new(syslog::SOCKET))))
 }
@@ -73,7 +73,7 @@ fn with_invocation(reply: Reply, options: &Map<String, Value>) -> Reply {
 /// `qcss_scanner`.
 fn manage(invocation: &Invocation, valid: Valid) -> Result<Reply> {
     let is_list = valid.entries.is_some();
-    let settings = settings(&valid.values, invocation.check_mode)?;
+    let (engine, settings) = (engine(&valid.values)?, settings(&valid.values, invocation.check_mode)?);
     let entries = match valid.entries {
         Some(entries) => entries,
         None => vec![valid],
@@ -85,32 +85,27 @@ fn manage(invocation: &Invocation, valid: Valid) -> Result<Reply> {
     });
     let mut requests = parsed.collect::<Result<Vec<_>>>()?;
     desired::refuse_twins(&requests)?;
-    let mut reports: Vec<Report> = requests.iter().map(|_| Report::default()).collect();
-    if let Some(report) = reports.first_mut() {
-        report.warn(number_warning(&invocation.options));
-    }
-    let mut admitted = Admitted::default();
-    let outcome = block_on(run::run(&settings, &mut requests, &mut reports, &mut admitted))?;
-    if let Some(report) = reports.first_mut() {
-        admitted.warnings.into_iter().for_each(|warning| report.warn(warning));
-    }
-    let host = admitted.host;
-    let mode = Mode { check: invocation.check_mode, diff: invocation.diff };
-    match (requests.as_slice(), reports.pop()) {
-        ([request], Some(report)) if !is_list => Ok(report.into_reply(request, mode, host, &outcome)),
-        (requests, last) => {
-            reports.extend(last);
-            Ok(report::reply_for_list(requests, reports, mode, host, &outcome))
-        }
-    }
+    let interrupt = Interrupt::default();
+    let running = interrupt.listening(run::run(&engine, settings, &mut requests, &interrupt));
+    let mut outcome = block_on(running)?;
+    outcome.warnings.splice(0..0, number_warning(&invocation.options));
+    Ok(report::reply(&requests, &outcome, is_list, Mode { check: invocation.check_mode, diff: invocation.diff }))
 }
 
 /// `qcss_scanner_info`.
 fn tell(valid: &Valid) -> Result<Reply> {
     let name = valid.values.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
     let name = name.map(Name::parse).transpose()?;
-    let settings = settings(&valid.values, true)?;
-    Ok(Reply::new(&block_on(info::info(&settings, name.as_ref()))??))
+    let engine = engine(&valid.values)?;
+    let told = block_on(info::info(&engine, name.as_ref()))?;
+    Ok(Reply::new(&told.map_err(|error| report::told(&error))?))
+}
+
+/// The engine that a task is about; nothing is sent yet.
+fn engine(values: &Map<String, Value>) -> Result<Docker> {
+    let environment = std::env::var("DOCKER_HOST").ok();
+    let option = values.get("docker_host").and_then(Value::as_str);
+    Ok(Docker::new(DockerHost::parse(option, environment.as_deref())?, settings(values, true)?.timeout))
 }
 
 fn request(valid: Valid) -> Result<Request> {
@@ -130,10 +125,7 @@ fn settings(values: &Map<String, Value>, check_mode: bool) -> Result<Settings> {
     let timeout = u64::try_from(given).ok().filter(|_| (1..=LONGEST_TIMEOUT).contains(&given));
     let timeout = timeout
         .ok_or_else(|| Error::invalid(format!("timeout must be 1 to {LONGEST_TIMEOUT} seconds, got: `{given}`")))?;
-    let environment = std::env::var("DOCKER_HOST").ok();
-    let option = values.get("docker_host").and_then(Value::as_str);
-    let docker_host = DockerHost::parse(option, environment.as_deref())?;
-    Ok(Settings { docker_host, timeout: Duration::from_secs(timeout), check_mode })
+    Ok(Settings { timeout: Duration::from_secs(timeout), check_mode })
 }
 
 /// Runs `work`; one thread, since every engine call waits for the one before it.

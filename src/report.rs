@@ -1,18 +1,19 @@
-//! What a run found and did, in the words of the result.
+//! What came of a run, in the words of the result.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::apply::Failed;
+use crate::engine::Failure;
+use crate::error::{Error, Kind};
 use crate::protocol::reply::Reply;
-use crate::run::Stopped;
-use crate::scanner::capacity::Host;
+use crate::run::outcome::{LastLook, Outcome, ScannerOutcome};
+use crate::run::{Interrupted, NotStarted};
 use crate::scanner::command::docker_run;
-use crate::scanner::compare::{Comparison, Verdict};
+use crate::scanner::compare::Verdict;
 use crate::scanner::desired::{Desired, Request};
 use crate::scanner::limits::{Cpus, MemorySwap};
 use crate::scanner::observed::{Observed, Status};
-use crate::scanner::plan::{Difference, Plan};
+use crate::scanner::plan::Difference;
 use crate::scanner::{environment, mount};
 
 /// Each action's word, what it would be, and what it was.
@@ -33,20 +34,6 @@ const ACTIONS: &[(&str, &str, &str)] = &[
     ("roll_back", "roll back", "rolled back"),
 ];
 
-/// Collects what the result says of one scanner.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// What was done, or would be in check mode; the stable words.
-    pub actions: Vec<&'static str>,
-    differences: Vec<Difference>,
-    comparisons: Vec<Comparison>,
-    container: Option<Container>,
-    scanner: Option<Scanner>,
-    warnings: Vec<String>,
-    /// Whether its turn came and is over, be it with a failure.
-    pub finished: bool,
-}
-
 /// How the reply shall be.
 #[derive(Debug, Clone, Copy)]
 pub struct Mode {
@@ -56,69 +43,166 @@ pub struct Mode {
     pub diff: bool,
 }
 
-/// The reply to Ansible of a task for `scanners`: one entry of `results` for each.
-#[must_use]
-pub fn reply_for_list(
-    requests: &[Request],
-    reports: Vec<Report>,
-    mode: Mode,
-    host: Option<Host>,
-    outcome: &Result<(), Stopped>,
-) -> Reply {
-    let (mut results, mut diffs, mut warnings, mut done) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (at, (request, mut report)) in requests.iter().zip(reports).enumerate() {
-        let failed = outcome.as_ref().err().filter(|stopped| stopped.at == Some(at)).map(|stopped| &stopped.failed);
-        let mut result = report.entry(request, mode, failed);
-        if let Some(result) = result.as_object_mut() {
-            result.insert("name".to_owned(), request.name.as_str().into());
-            if let Some(failed) = failed {
+/// The reply to Ansible of a task for the scanners of `requests`: with a list (`is_list`) one entry of `results` for each.
+pub fn reply(requests: &[Request], outcome: &Outcome, is_list: bool, mode: Mode) -> Reply {
+    let Outcome { scanners, host, warnings, failure } = outcome;
+    let error = failure.as_ref().map(|failed| told(&failed.error));
+    let failed_at = failure.as_ref().and_then(|failed| failed.at);
+    let entries: Vec<_> = requests.iter().zip(scanners).map(|(request, it)| entry(request, it, mode)).collect();
+    let diffs = requests.iter().zip(scanners).map(|(request, it)| diff(request, it));
+    let mut body = if is_list {
+        let mut results = entries;
+        for (at, (result, scanner)) in results.iter_mut().zip(scanners).enumerate() {
+            let name = requests.get(at).map(|request| request.name.as_str()).unwrap_or_default();
+            result.insert("name".to_owned(), name.into());
+            if let Some(error) = error.as_ref().filter(|_| failed_at == Some(at)) {
                 result.insert("failed".to_owned(), true.into());
-                result.insert("msg".to_owned(), failed.error.message.as_str().into());
-            } else if !report.finished {
-                result.insert("msg".to_owned(), format!("not reached: `{}`", request.name).into());
-                // A plan is no action.
-                result.insert("actions".to_owned(), json!([]));
-                result.insert("changed".to_owned(), false.into());
-            } else {
-                done.push(format!("`{}`", request.name));
+                result.insert("msg".to_owned(), error.message.as_str().into());
+            } else if !scanner.reached {
+                result.insert("msg".to_owned(), format!("not reached: `{name}`").into());
             }
         }
-        diffs.push(report.diff(request));
-        warnings.append(&mut report.warnings);
-        results.push(result);
-    }
-    let changed = results.iter().filter(|result| result.get("changed") == Some(&Value::Bool(true))).count();
-    let would = if mode.check { "would change" } else { "changed" };
-    let summary = json!({
-        "changed": changed > 0,
-        "msg": format!("{would} {changed} of {} scanners", results.len()),
-        "results": results,
-    });
-    let mut reply = Reply::new(&summary);
+        let changed = scanners.iter().filter(|it| it.changed).count();
+        let would = if mode.check { "would change" } else { "changed" };
+        let msg = format!("{would} {changed} of {} scanners", results.len());
+        Map::from_iter([
+            ("changed".to_owned(), Value::from(changed > 0)),
+            ("msg".to_owned(), msg.into()),
+            ("results".to_owned(), results.into_iter().map(Value::from).collect()),
+        ])
+    } else {
+        entries.into_iter().next().unwrap_or_default()
+    };
     if let Some(host) = host {
-        reply = reply.with("host", json!(host));
+        body.insert("host".to_owned(), json!(host));
     }
     if mode.diff {
-        reply = reply.with("diff", diffs);
+        let diffs: Vec<_> = diffs.collect();
+        let diff = if is_list { Value::from(diffs) } else { diffs.into_iter().next().unwrap_or_default() };
+        body.insert("diff".to_owned(), diff);
     }
     if !warnings.is_empty() {
-        reply = reply.with("warnings", warnings);
+        body.insert("warnings".to_owned(), json!(warnings));
     }
-    if let Err(stopped) = outcome {
-        let error = stopped.failed.error.clone();
-        let error = match stopped.at.and_then(|at| requests.get(at)) {
-            Some(request) => error.of_scanner(&request.name),
-            None => error,
-        };
-        let error = error.and(match (stopped.refused, done.is_empty()) {
-            (true, _) => "no scanner was touched".to_owned(),
-            (false, true) => "none was done before it".to_owned(),
-            (false, false) => format!("done before it: {}", done.join(", ")),
-        });
+    let rolled_back = failed_at.and_then(|at| scanners.get(at)).and_then(|it| it.rolled_back);
+    if let Some(rolled_back) = rolled_back {
+        body.insert("rolled_back".to_owned(), rolled_back.into());
+    }
+    let mut reply = Reply::new(&body);
+    if let (Some(mut error), Some(failed)) = (error, failure) {
+        if is_list {
+            if let Some(request) = failed.at.and_then(|at| requests.get(at)) {
+                error = error.of_scanner(&request.name);
+            }
+            let done = requests.iter().zip(scanners).enumerate();
+            let done = done.filter(|(at, (_, it))| it.reached && failed.at != Some(*at));
+            let done: Vec<_> = done.map(|(_, (request, _))| format!("`{}`", request.name)).collect();
+            error = error.and(match (failed.refused, done.is_empty()) {
+                (true, _) => "no scanner was touched".to_owned(),
+                (false, true) => "none was done before it".to_owned(),
+                (false, false) => format!("done before it: {}", done.join(", ")),
+            });
+        }
         reply.fail(&error);
-        reply = reply.with("rolled_back", stopped.failed.rolled_back);
     }
     reply
+}
+
+/// The stable word for `error`, and the whole of it in one sentence: the first cause, then what came after it.
+pub fn told(error: &anyhow::Error) -> Error {
+    let kind = if error.downcast_ref::<Interrupted>().is_some() {
+        Kind::Interrupted
+    } else if let Some(error) = error.downcast_ref::<Error>() {
+        error.kind
+    } else if let Some(NotStarted(failure)) = error.downcast_ref::<NotStarted>() {
+        match failure.kind() {
+            Kind::EngineError => Kind::StartFailed,
+            kind => kind,
+        }
+    } else {
+        error.downcast_ref::<Failure>().map_or(Kind::Internal, Failure::kind)
+    };
+    let mut texts: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if texts.last() != Some(&text) {
+            texts.push(text);
+        }
+    }
+    texts.reverse();
+    Error::new(kind, texts.join("; "))
+}
+
+/// What the result says of one scanner.
+fn entry(request: &Request, outcome: &ScannerOutcome, mode: Mode) -> Map<String, Value> {
+    let ScannerOutcome { differences, comparisons: _, actions, changed, rolled_back, container, reached: _ } = outcome;
+    let mut entry = Map::from_iter([
+        ("changed".to_owned(), Value::from(*changed)),
+        ("msg".to_owned(), message(request, actions, mode).into()),
+        ("actions".to_owned(), json!(actions)),
+        ("differences".to_owned(), json!(differences)),
+    ]);
+    let would_be = || request.desired.as_ref().filter(|_| mode.check).map(Scanner::from);
+    let shown = match container {
+        LastLook::Unknown => None,
+        LastLook::Missing => Some((None, would_be())),
+        LastLook::There(observed) => Some((Some(Container::from(&**observed)), Some(Scanner::from(&**observed)))),
+    };
+    if let Some((container, scanner)) = shown {
+        entry.insert("container".to_owned(), json!(container));
+        entry.insert("scanner".to_owned(), json!(scanner));
+    }
+    if let Some(desired) = &request.desired {
+        entry.insert("command".to_owned(), docker_run(&request.name, desired).into());
+    }
+    if let Some(rolled_back) = rolled_back {
+        entry.insert("rolled_back".to_owned(), (*rolled_back).into());
+    }
+    entry
+}
+
+fn message(request: &Request, actions: &[&str], mode: Mode) -> String {
+    if actions.is_empty() {
+        return format!("the scanner is already in the desired state: `{}`", request.name);
+    }
+    let mut done: Vec<&str> = Vec::new();
+    for action in actions {
+        let text = ACTIONS
+            .iter()
+            .find(|(word, ..)| word == action)
+            .map_or(*action, |(_, infinitive, past)| if mode.check { infinitive } else { past });
+        if !done.contains(&text) {
+            done.push(text);
+        }
+    }
+    let would = if mode.check { "would " } else { "" };
+    format!("{would}{}: `{}`", done.join(", "), request.name)
+}
+
+/// The managed fields before and after, one line each.
+fn diff(request: &Request, outcome: &ScannerOutcome) -> Value {
+    let ScannerOutcome { differences, comparisons, .. } = outcome;
+    let (mut before, mut after) = (String::new(), String::new());
+    let line = |side: &mut String, field: &str, value: &Value| {
+        if !value.is_null() && *value != json!({}) {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            side.extend([field, ": ", value.as_str(), "\n"]);
+        }
+    };
+    for field in comparisons {
+        // A directory that is missing differs on the host, though its mount is as wanted.
+        let on_host = differences.iter().find(|it| it.field == field.field && field.verdict == Verdict::Same);
+        line(&mut before, field.field, on_host.map_or(&field.before, |difference| &difference.before));
+        // A field that is as wanted may be spelled in another way; that is no difference to show.
+        let spelled = field.verdict == Verdict::Same && !field.before.is_null() && on_host.is_none();
+        line(&mut after, field.field, if spelled { &field.before } else { &field.after });
+    }
+    let compared = |difference: &&Difference| !comparisons.iter().any(|it| it.field == difference.field);
+    for difference in differences.iter().filter(compared) {
+        line(&mut before, difference.field, &difference.before);
+        line(&mut after, difference.field, &difference.after);
+    }
+    json!({"before_header": request.name.as_str(), "after_header": request.name.as_str(), "before": before, "after": after})
 }
 
 /// The result's `container`.
@@ -147,123 +231,6 @@ pub struct Scanner {
     private_dir: Option<String>,
 }
 
-impl Report {
-    /// Notes what a plan is about to do, and what is there before it.
-    pub fn planned(&mut self, plan: &Plan, observed: Option<&Observed>) {
-        if self.differences.is_empty() || !plan.is_empty() {
-            self.differences.clone_from(&plan.differences);
-            self.comparisons.clone_from(&plan.comparisons);
-        }
-        self.found(observed);
-    }
-
-    /// Notes the container as it is now.
-    pub fn found(&mut self, observed: Option<&Observed>) {
-        self.container = observed.map(Container::from);
-        self.scanner = observed.map(Scanner::from);
-    }
-
-    /// Adds a warning, if there is one.
-    pub fn warn(&mut self, warning: impl Into<Option<String>>) {
-        self.warnings.extend(warning.into());
-    }
-
-    /// The reply to Ansible of a task for one scanner.
-    #[must_use]
-    pub fn into_reply(
-        mut self,
-        request: &Request,
-        mode: Mode,
-        host: Option<Host>,
-        outcome: &Result<(), Stopped>,
-    ) -> Reply {
-        let failed = outcome.as_ref().err().map(|stopped| &stopped.failed);
-        let mut reply = Reply::new(&self.entry(request, mode, failed));
-        if let Some(desired) = &request.desired {
-            reply = reply.with("command", docker_run(&request.name, desired));
-        }
-        if let Some(host) = host {
-            reply = reply.with("host", json!(host));
-        }
-        if mode.diff {
-            reply = reply.with("diff", self.diff(request));
-        }
-        if !self.warnings.is_empty() {
-            reply = reply.with("warnings", self.warnings);
-        }
-        if let Some(failed) = failed {
-            reply.fail(&failed.error);
-        }
-        reply
-    }
-
-    /// What the result says of this scanner itself.
-    fn entry(&mut self, request: &Request, mode: Mode, failed: Option<&Failed>) -> Value {
-        let rolled_back = failed.is_some_and(|failed| failed.rolled_back);
-        if rolled_back && !self.actions.contains(&"roll_back") {
-            self.actions.push("roll_back");
-        }
-        if mode.check && self.scanner.is_none() {
-            self.scanner = request.desired.as_ref().map(Scanner::from);
-        }
-        let mut entry = json!({
-            "changed": !self.actions.is_empty() && !rolled_back,
-            "msg": self.message(request, mode),
-            "actions": self.actions,
-            "differences": self.differences,
-            "container": self.container,
-            "scanner": self.scanner,
-        });
-        if let (Some(_), Some(entry)) = (failed, entry.as_object_mut()) {
-            entry.insert("rolled_back".to_owned(), rolled_back.into());
-        }
-        entry
-    }
-
-    fn message(&self, request: &Request, mode: Mode) -> String {
-        if self.actions.is_empty() {
-            return format!("the scanner is as wanted: `{}`", request.name);
-        }
-        let mut done: Vec<&str> = Vec::new();
-        for action in &self.actions {
-            let text = ACTIONS
-                .iter()
-                .find(|(word, ..)| word == action)
-                .map_or(*action, |(_, infinitive, past)| if mode.check { infinitive } else { past });
-            if !done.contains(&text) {
-                done.push(text);
-            }
-        }
-        let would = if mode.check { "would " } else { "" };
-        format!("{would}{}: `{}`", done.join(", "), request.name)
-    }
-
-    /// The managed fields before and after, one line each.
-    fn diff(&self, request: &Request) -> Value {
-        let (mut before, mut after) = (String::new(), String::new());
-        let line = |side: &mut String, field: &str, value: &Value| {
-            if !value.is_null() && *value != json!({}) {
-                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                side.extend([field, ": ", value.as_str(), "\n"]);
-            }
-        };
-        for field in &self.comparisons {
-            // A directory that is missing differs on the host, though its mount is as wanted.
-            let on_host = self.differences.iter().find(|it| it.field == field.field && field.verdict == Verdict::Same);
-            line(&mut before, field.field, on_host.map_or(&field.before, |difference| &difference.before));
-            // A field that is as wanted may be spelled in another way; that is no difference to show.
-            let spelled = field.verdict == Verdict::Same && !field.before.is_null() && on_host.is_none();
-            line(&mut after, field.field, if spelled { &field.before } else { &field.after });
-        }
-        let compared = |difference: &&Difference| !self.comparisons.iter().any(|it| it.field == difference.field);
-        for difference in self.differences.iter().filter(compared) {
-            line(&mut before, difference.field, &difference.before);
-            line(&mut after, difference.field, &difference.after);
-        }
-        json!({"before_header": request.name.as_str(), "after_header": request.name.as_str(), "before": before, "after": after})
-    }
-}
-
 impl From<&Observed> for Container {
     fn from(observed: &Observed) -> Self {
         Self {
@@ -273,7 +240,7 @@ impl From<&Observed> for Container {
             image_id: observed.image_id.clone(),
             status: observed.status.word(),
             running: observed.status == Status::Running,
-            started_at: observed.started_at.clone(),
+            started_at: observed.started_at.as_ref().map(ToString::to_string),
             exit_code: observed.exit_code,
             restart_count: observed.restart_count,
         }

@@ -1,4 +1,6 @@
 //! What can go wrong on the way to the engine and back, sorted by what can be done about it.
+//!
+//! A failure says its cause and the cure by itself, so that it can be the end of a chain of contexts.
 
 use std::error::Error as StdError;
 use std::io;
@@ -12,26 +14,35 @@ use crate::error::{Error, Kind};
 /// A failed engine call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// Nothing listens.
-    #[error("nothing listens there")]
-    Unreachable,
-    /// The socket may not be opened.
-    #[error("the user has no right to talk to the engine")]
-    Denied,
-    /// The connection broke in the middle.
-    #[error("the engine closed the connection")]
+    /// Nothing listens on the socket.
+    #[error("no Docker engine answers; start it, or give docker_host: `{0}`")]
+    Unreachable(DockerHost),
+    /// The user may not open the socket.
+    #[error("no right to talk to the Docker engine; run the task with become: true: `{0}`")]
+    Denied(DockerHost),
+    /// The first answer is not an engine's.
+    #[error("what answers is not a Docker engine (or one that is going down); check docker_host: `{0}`")]
+    Foreign(DockerHost),
+    /// The first request is not answered in time.
+    #[error("the Docker engine does not answer in time; see whether it hangs, or give more timeout: `{0}`")]
+    Silent(DockerHost),
+    /// The connection broke after the request was sent.
+    #[error("the engine closed the connection; see whether the engine is up and run the task again")]
     Lost,
     /// The answer is not what the API promises.
     #[error("the engine's answer is not understood")]
     Garbled,
-    /// No answer in time.
-    #[error("no answer within {} s", .0.as_secs())]
+    /// The answer, or a line of it, has more bytes than any engine needs.
+    #[error("the engine's answer is too large")]
+    TooLarge,
+    /// The answer did not come within this time.
+    #[error("no answer within {} s; see whether the engine hangs, or give more timeout", .0.as_secs())]
     TimedOut(Duration),
-    /// 404, with the engine's message.
+    /// Status 404, with the engine's message.
     #[error("{0}")]
     NotFound(String),
-    /// 409, with the engine's message.
-    #[error("{0}")]
+    /// Status 409, with the engine's message.
+    #[error("{message}{}", if is_name_in_use(.0) { "; remove or rename that container" } else { "" }, message = .0)]
     Conflict(String),
     /// Any other refusal, with the engine's message.
     #[error("{message}")]
@@ -46,27 +57,29 @@ pub enum Failure {
     During {
         /// "start the scanner".
         what: String,
-        /// Why not.
+        /// The failure without what was tried.
         failure: Box<Failure>,
     },
 }
 
 impl Failure {
-    /// Sorts bollard's error. Texts of answers that did not parse are left out: they may hold anything.
-    #[must_use]
-    pub fn new(error: &Bollard) -> Self {
+    /// Sorts an error of bollard's that came from the engine at `host`. Texts of answers that did not parse are left out: they
+    /// may hold anything.
+    pub fn new(error: &Bollard, host: &DockerHost) -> Self {
         match error {
             Bollard::DockerResponseServerError { status_code, message } => Self::of_status(*status_code, message),
-            Bollard::DockerStreamError { error } => Self::Refused { status: 500, message: error.trim().to_owned() },
-            Bollard::SocketNotFoundError(_) => Self::Unreachable,
-            other => Self::of_connection(other),
+            Bollard::DockerStreamError { error } => Self::of_status(500, error),
+            Bollard::SocketNotFoundError(_) => Self::Unreachable(host.clone()),
+            // These two are transparent: the error in them is not among their sources.
+            Bollard::IOError { err } => Self::of_connection(err, host),
+            Bollard::HyperResponseError { err } => Self::of_connection(err, host),
+            other => Self::of_connection(other, host),
         }
     }
 
     /// A refusal by the engine.
-    #[must_use]
     pub fn of_status(status: u16, message: &str) -> Self {
-        let message = message.trim().to_owned();
+        let message = said(status, message);
         match status {
             404 => Self::NotFound(message),
             409 => Self::Conflict(message),
@@ -74,19 +87,12 @@ impl Failure {
         }
     }
 
-    /// Sorts what broke below HTTP.
-    #[must_use]
-    pub fn of_connection(error: &(dyn StdError + 'static)) -> Self {
+    /// Sorts what broke below HTTP on the way to `host`.
+    pub fn of_connection(error: &(dyn StdError + 'static), host: &DockerHost) -> Self {
         let mut source: Option<&(dyn StdError + 'static)> = Some(error);
         while let Some(cause) = source {
             if let Some(cause) = cause.downcast_ref::<io::Error>() {
-                return match cause.kind() {
-                    io::ErrorKind::PermissionDenied => Self::Denied,
-                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => {
-                        Self::Unreachable
-                    }
-                    _ => Self::Lost,
-                };
+                return Self::of_io(cause, host);
             }
             if let Some(cause) = cause.downcast_ref::<hyper::Error>() {
                 if cause.is_parse() {
@@ -105,14 +111,34 @@ impl Failure {
         Self::Garbled
     }
 
+    fn of_io(error: &io::Error, host: &DockerHost) -> Self {
+        let inner = error.get_ref();
+        if let Some(failure) = inner.and_then(|inner| inner.downcast_ref::<Self>()) {
+            return failure.clone();
+        }
+        if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<hyper::Error>()) {
+            return Self::of_connection(inner, host);
+        }
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Self::Denied(host.clone()),
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => {
+                Self::Unreachable(host.clone())
+            }
+            _ => Self::Lost,
+        }
+    }
+
+    /// The failed engine call that an error came from, if one did.
+    pub fn of(error: &anyhow::Error) -> Option<&Self> {
+        error.chain().find_map(|cause| cause.downcast_ref())
+    }
+
     /// Says what was tried.
-    #[must_use]
     pub fn during(self, what: &str) -> Self {
         Self::During { what: what.to_owned(), failure: Box::new(self) }
     }
 
-    /// Without what was tried.
-    #[must_use]
+    /// The failure without what was tried.
     pub fn root(&self) -> &Self {
         match self {
             Self::During { failure, .. } => failure.root(),
@@ -120,95 +146,88 @@ impl Failure {
         }
     }
 
+    /// The stable word for it.
+    pub fn kind(&self) -> Kind {
+        match self.root() {
+            Self::Denied(_) | Self::Refused { status: 401 | 403, .. } => Kind::PermissionDenied,
+            Self::Unreachable(_) | Self::Foreign(_) | Self::Silent(_) => Kind::EngineUnreachable,
+            Self::TimedOut(_) => Kind::Timeout,
+            Self::Conflict(message) if is_name_in_use(message) => Kind::AlreadyInUse,
+            _ => Kind::EngineError,
+        }
+    }
+
     /// Whether the thing asked for is not there.
-    #[must_use]
     pub fn is_not_found(&self) -> bool {
         matches!(self.root(), Self::NotFound(_))
     }
 
     /// Whether the engine cannot do it in the state that the thing is in.
-    #[must_use]
     pub fn is_conflict(&self) -> bool {
         matches!(self.root(), Self::Conflict(_))
     }
 
     /// Whether the engine is already doing what it was asked: removing a container.
-    #[must_use]
     pub fn is_removal_in_progress(&self) -> bool {
         matches!(self.root(), Self::Conflict(message) if message.contains("is already in progress"))
     }
 
     /// Whether the engine said no, so that it did not do it and will not.
-    #[must_use]
     pub fn is_refusal(&self) -> bool {
         matches!(self.root(), Self::NotFound(_) | Self::Conflict(_) | Self::Refused { .. })
     }
 
     /// Whether the engine may have done it all the same, or may still do it.
-    #[must_use]
     pub fn leaves_doubt(&self) -> bool {
-        matches!(self.root(), Self::Lost | Self::Garbled | Self::TimedOut(_))
+        matches!(self.root(), Self::Lost | Self::Garbled | Self::TooLarge | Self::TimedOut(_))
     }
 
-    /// The error of a run that could not even talk to the engine at `host`.
-    #[must_use]
-    pub fn on_connect(self, host: &DockerHost) -> Error {
+    /// Whether the same call may succeed a little later: an engine that is just starting, or a container that is just ending.
+    pub fn may_pass(&self) -> bool {
         match self.root() {
-            Self::Denied => denied(host),
-            Self::Unreachable => Error::new(
-                Kind::EngineUnreachable,
-                format!("no Docker engine answers; start it, or give docker_host: `{host}`"),
-            ),
-            Self::TimedOut(_) => Error::new(
-                Kind::EngineUnreachable,
-                format!(
-                    "the Docker engine does not answer in time; see whether it hangs, or give more timeout: `{host}`"
-                ),
-            ),
-            _ => Error::new(
-                Kind::EngineUnreachable,
-                format!("what answers is no Docker engine (or one that is going down); check docker_host: `{host}`"),
-            ),
+            Self::Unreachable(_) | Self::Lost => true,
+            Self::Refused { status, .. } => *status >= 500,
+            Self::Conflict(message) => !is_name_in_use(message),
+            _ => false,
         }
-    }
-
-    /// The error of a run.
-    #[must_use]
-    pub fn into_error(self, host: &DockerHost) -> Error {
-        let kind = match self.root() {
-            Self::Denied => return denied(host),
-            Self::Refused { status: 401 | 403, .. } => Kind::PermissionDenied,
-            Self::Unreachable => Kind::EngineUnreachable,
-            Self::TimedOut(_) => Kind::Timeout,
-            Self::Conflict(message) if message.contains("is already in use by container") => Kind::AlreadyInUse,
-            _ => Kind::EngineError,
-        };
-        let cure = match kind {
-            Kind::Timeout => "; see whether the engine hangs, or give more timeout",
-            Kind::AlreadyInUse => "; remove or rename that container",
-            _ => match self.root() {
-                Self::Lost => "; see whether the engine is up and run the task again",
-                _ => "",
-            },
-        };
-        Error::new(kind, format!("{self}{cure}"))
     }
 }
 
-fn denied(host: &DockerHost) -> Error {
-    let message = format!("no right to talk to the Docker engine; run the task with become: true: `{host}`");
-    Error::new(Kind::PermissionDenied, message)
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self::new(failure.kind(), failure.to_string())
+    }
+}
+
+fn is_name_in_use(message: &str) -> bool {
+    message.contains("is already in use by container")
+}
+
+/// What the engine said, on one line; pages of HTML are some proxy's, and say nothing that helps.
+fn said(status: u16, message: &str) -> String {
+    // A cure may follow it.
+    let message = message.trim().trim_end_matches('.');
+    if message.is_empty() || message.starts_with('<') {
+        return format!("HTTP status {status}");
+    }
+    message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+
     use super::*;
+
+    fn host() -> DockerHost {
+        DockerHost::parse(None, None).unwrap()
+    }
 
     #[test]
     fn the_cause_is_found_below_what_was_tried() {
         let refused =
             Bollard::DockerResponseServerError { status_code: 404, message: "No such container: x\n".to_owned() };
-        let failure = Failure::new(&refused).during("start the scanner");
+        let failure = Failure::new(&refused, &host()).during("start the scanner");
         assert!(failure.is_not_found());
         assert_eq!(failure.to_string(), "cannot start the scanner: No such container: x");
     }
@@ -216,6 +235,36 @@ mod tests {
     #[test]
     fn a_text_that_did_not_parse_is_not_shown() {
         let garbled = Bollard::JsonDataError { message: "invalid type: string \"canary\"".to_owned(), column: 7 };
-        assert_eq!(Failure::new(&garbled), Failure::Garbled);
+        assert_eq!(Failure::new(&garbled, &host()), Failure::Garbled);
+    }
+
+    #[rstest]
+    #[case::page("<html>canary</html>", "HTTP status 502")]
+    #[case::nothing(" \n", "HTTP status 502")]
+    #[case::control("two\nlines\u{1b}[0m", "two lines [0m")]
+    fn pages_and_control_characters_are_not_shown(#[case] message: &str, #[case] shown: &str) {
+        assert_eq!(Failure::of_status(502, message).to_string(), shown);
+    }
+
+    #[rstest]
+    #[case(Failure::Unreachable(host()), Kind::EngineUnreachable, true)]
+    #[case(Failure::Foreign(host()), Kind::EngineUnreachable, false)]
+    #[case(Failure::Silent(host()), Kind::EngineUnreachable, false)]
+    #[case(Failure::Denied(host()), Kind::PermissionDenied, false)]
+    #[case(Failure::Lost, Kind::EngineError, true)]
+    #[case(Failure::Garbled, Kind::EngineError, false)]
+    #[case(Failure::TooLarge, Kind::EngineError, false)]
+    #[case(Failure::TimedOut(Duration::from_secs(60)), Kind::Timeout, false)]
+    #[case(Failure::of_status(400, "bad parameter"), Kind::EngineError, false)]
+    #[case(Failure::of_status(401, "unauthorized"), Kind::PermissionDenied, false)]
+    #[case(Failure::of_status(403, "denied by plugin"), Kind::PermissionDenied, false)]
+    #[case(Failure::of_status(404, "No such container"), Kind::EngineError, false)]
+    #[case(Failure::of_status(409, "removal of container x is already in progress"), Kind::EngineError, true)]
+    #[case(Failure::of_status(409, "The name \"/x\" is already in use by container \"1\""), Kind::AlreadyInUse, false)]
+    #[case(Failure::of_status(500, "port is already allocated"), Kind::EngineError, true)]
+    #[case(Failure::of_status(503, "starting"), Kind::EngineError, true)]
+    fn each_has_its_word_and_may_pass_or_not(#[case] failure: Failure, #[case] kind: Kind, #[case] may_pass: bool) {
+        let failure = failure.during("try it");
+        assert_eq!((failure.kind(), failure.may_pass()), (kind, may_pass));
     }
 }

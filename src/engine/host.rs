@@ -17,9 +17,6 @@ pub struct DockerHost(PathBuf);
 
 impl DockerHost {
     /// The option, else `environment` (`DOCKER_HOST`), else Docker's default; empty texts are as good as none.
-    ///
-    /// # Errors
-    /// When it is no unix socket.
     pub fn parse(option: Option<&str>, environment: Option<&str>) -> Result<Self> {
         let text =
             option.filter(|text| !text.is_empty()).or(environment.filter(|text| !text.is_empty())).unwrap_or(DEFAULT);
@@ -39,7 +36,6 @@ impl DockerHost {
     }
 
     /// The socket.
-    #[must_use]
     pub fn socket(&self) -> &Path {
         &self.0
     }

@@ -2,29 +2,27 @@
 
 use serde::Deserialize;
 
-use super::{Engine, Failure};
+use super::{Docker, Failure};
 
 /// What an engine says of itself and its host.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Info {
-    /// Mounts are labelled.
+    /// Whether the engine labels mounts, so that a missing `z` matters.
     pub labels_enforced: bool,
-    /// Swap can be limited.
+    /// Whether the engine can limit swap.
     pub swap_accounting: bool,
-    /// CPUs of the host.
+    /// The number of the host's CPUs.
     pub cpus: u32,
-    /// Bytes of memory of the host.
+    /// The host's memory in bytes.
     pub memory: u64,
-    /// The engine runs without root, which the vendor advises against.
+    /// Whether the engine runs without root, which the vendor advises against.
     pub rootless: bool,
+    /// The engine's own directory on the host (`DockerRootDir`), which also tells engines apart; empty where it does not say.
+    pub root_dir: String,
 }
 
-impl Engine {
-    /// What the engine says of itself.
-    ///
-    /// # Errors
-    /// When the engine does not answer properly.
-    pub async fn info(&self) -> Result<Info, Failure> {
+impl Docker {
+    pub(super) async fn read_info(&self) -> Result<Info, Failure> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Answer {
@@ -33,8 +31,9 @@ impl Engine {
             mem_total: Option<u64>,
             swap_limit: Option<bool>,
             security_options: Option<Vec<String>>,
+            docker_root_dir: Option<String>,
         }
-        let answer: Answer = self.get("ask the engine about its host", "/info").await?;
+        let answer: Answer = self.ask("ask the engine about its host", self.transport.get("/info")).await?;
         let has = |name: &str| answer.security_options.iter().flatten().any(|option| option.contains(name));
         Ok(Info {
             labels_enforced: has("name=selinux"),
@@ -42,6 +41,7 @@ impl Engine {
             memory: answer.mem_total.unwrap_or(u64::MAX),
             swap_accounting: answer.swap_limit.unwrap_or(true),
             cpus: answer.cpus.unwrap_or(u32::MAX),
+            root_dir: answer.docker_root_dir.unwrap_or_default(),
         })
     }
 }

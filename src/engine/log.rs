@@ -1,26 +1,24 @@
 //! What a container printed: `GET /containers/{id}/logs`.
 
+use std::time::Duration;
+
 use bollard::query_parameters::LogsOptionsBuilder;
 use futures_util::StreamExt;
 
-use super::{Engine, Failure};
+use super::{Docker, Failure};
 
-impl Engine {
-    /// The last `count` lines that the container of `id` printed.
-    ///
-    /// # Errors
-    /// When the engine cannot tell, for example because of the log driver.
-    pub async fn last_lines(&self, id: &str, count: usize) -> Result<Vec<String>, Failure> {
+impl Docker {
+    pub(super) async fn read_log(&self, limit: Duration, id: &str, count: usize) -> Result<Vec<String>, Failure> {
         let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&count.to_string()).build();
-        let reading = async {
+        let reading = self.call(limit, "read the scanner's log", async |docker| {
             let mut text = Vec::new();
-            let mut logs = std::pin::pin!(self.docker.logs(id, Some(options)));
+            let mut logs = std::pin::pin!(docker.logs(id, Some(options)));
             while let Some(output) = logs.next().await {
                 text.extend_from_slice(&output?.into_bytes());
             }
             Ok(text)
-        };
-        let text = self.call("read the scanner's log", reading).await?;
+        });
+        let text = reading.await?;
         Ok(String::from_utf8_lossy(&text)
             .lines()
             .map(|line| line.trim_end().to_owned())

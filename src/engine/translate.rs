@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use bollard::models::{
-    ContainerState, ContainerStateStatusEnum, HostConfig, MountPoint, RestartPolicy as ApiPolicy, RestartPolicyNameEnum,
-};
+use bollard::models::{RestartPolicy as ApiPolicy, RestartPolicyNameEnum};
+use jiff::Timestamp;
 
-use super::Container;
+use super::answer::{Container, HostConfig, MountPoint, RestartPolicy as Policy, State};
 use crate::scanner::environment::{self, Environment};
 use crate::scanner::limits::{ActualLimits, Cpus, MemorySwap};
 use crate::scanner::mount::{self, Mount};
-use crate::scanner::observed::{Observed, Replaces, Status};
+use crate::scanner::observed::{Note, Observed, Status};
 use crate::scanner::proxy::remember_credentials;
 use crate::scanner::restart_policy::RestartPolicy;
 use crate::secret;
@@ -21,6 +20,8 @@ pub const REPLACES: &str = "qcss_scanner.replaces";
 pub const WAS_UP: &str = "qcss_scanner.was_up";
 /// On a replacement: that one's restart policy.
 pub const RESTART_POLICY: &str = "qcss_scanner.restart_policy";
+/// All labels that a replacement has of its own.
+pub const NOTE: &[&str] = &[REPLACES, WAS_UP, RESTART_POLICY];
 
 /// The network that Podman's containers are on by default.
 pub const PODMANS_DEFAULT: &str = "podman";
@@ -30,33 +31,30 @@ const DEFAULT_PERIOD: u64 = 100_000;
 
 impl Container {
     /// The image's id, with `sha256:` (which Podman leaves out).
-    #[must_use]
     pub fn image_id(&self) -> String {
         with_algorithm(self.inspected.image.as_deref().unwrap_or_default())
     }
 
     /// In the domain's words; `image_env` is what its own image brings. Whatever is secret in it is remembered.
-    #[must_use]
     pub fn observe(&self, image_env: Option<Environment>) -> Observed {
         let inspected = &self.inspected;
         let config = inspected.config.as_ref();
         let host_config = inspected.host_config.as_ref();
         let state = inspected.state.as_ref();
-        let labels: BTreeMap<_, _> =
-            config.and_then(|config| config.labels.clone()).unwrap_or_default().into_iter().collect();
+        let labels = config.and_then(|config| config.labels.clone()).unwrap_or_default();
         let observed = Observed {
             id: inspected.id.clone().unwrap_or_default(),
             name: inspected.name.as_deref().unwrap_or_default().trim_start_matches('/').to_owned(),
             image: config.and_then(|config| config.image.clone()).unwrap_or_default(),
             image_id: self.image_id(),
             status: state.map_or(Status::Created, status),
-            started_at: state.and_then(|state| state.started_at.clone()).filter(|time| !time.starts_with("0001-")),
+            started_at: state.and_then(|state| state.started_at.as_deref()).and_then(time),
             exit_code: state.and_then(|state| state.exit_code).unwrap_or_default(),
             restart_count: inspected.restart_count.unwrap_or_default(),
             limits: host_config.map(limits).unwrap_or_default(),
             env: Environment::from_entries(config.and_then(|config| config.env.as_ref()).into_iter().flatten()),
             image_env,
-            mounts: mounts(inspected.mounts.as_ref()),
+            mounts: mounts(inspected.mounts.as_deref().unwrap_or_default()),
             restart_policy: host_config
                 .and_then(|config| config.restart_policy.as_ref())
                 .map_or(RestartPolicy::No, restart_policy),
@@ -92,19 +90,19 @@ impl Container {
         let of_id = |id: &String| id.starts_with(&mode);
         networks
             .iter()
-            .find(|(_, endpoint)| endpoint.network_id.as_ref().is_some_and(of_id))
+            .find(|(_, endpoint)| {
+                endpoint.as_ref().and_then(|endpoint| endpoint.network_id.as_ref()).is_some_and(of_id)
+            })
             .map_or(mode.clone(), |(name, _)| name.clone())
     }
 }
 
 /// `id` with the `sha256:` that Podman leaves out.
-#[must_use]
 pub fn with_algorithm(id: &str) -> String {
     if id.is_empty() || id.contains(':') { id.to_owned() } else { format!("sha256:{id}") }
 }
 
-/// A restart policy as the engine writes it.
-#[must_use]
+/// A restart policy as the engine takes it in an update.
 pub fn to_api_policy(policy: RestartPolicy) -> ApiPolicy {
     let (name, count) = match policy {
         RestartPolicy::No => (RestartPolicyNameEnum::NO, 0),
@@ -116,32 +114,39 @@ pub fn to_api_policy(policy: RestartPolicy) -> ApiPolicy {
 }
 
 /// The engine's mounts by their meaning.
-#[must_use]
-pub fn mounts(points: Option<&Vec<MountPoint>>) -> Vec<Mount> {
+pub fn mounts(points: &[MountPoint]) -> Vec<Mount> {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    points
-        .into_iter()
-        .flatten()
-        .map(|point| {
-            Mount::new(&text(&point.source), &text(&point.destination), point.rw.unwrap_or(true), &text(&point.mode))
-        })
-        .collect()
+    let mount = |point: &MountPoint| {
+        let read_write = point.read_write.unwrap_or(true);
+        Mount::new(&text(&point.source), &text(&point.destination), read_write, &text(&point.mode))
+    };
+    points.iter().map(mount).collect()
 }
 
-fn status(state: &ContainerState) -> Status {
+/// The engine's time; before its first start a container has one of the year 1.
+fn time(text: &str) -> Option<Timestamp> {
+    text.parse().ok().filter(|time| *time > Timestamp::UNIX_EPOCH)
+}
+
+fn status(state: &State) -> Status {
     // A flapping container is both running and restarting for some engines.
     if state.restarting == Some(true) {
         return Status::Restarting;
     }
-    match state.status {
-        // On its way to its end, but not there yet.
-        Some(ContainerStateStatusEnum::RUNNING | ContainerStateStatusEnum::STOPPING) => Status::Running,
-        Some(ContainerStateStatusEnum::PAUSED) => Status::Paused,
-        Some(ContainerStateStatusEnum::RESTARTING) => Status::Restarting,
-        Some(ContainerStateStatusEnum::REMOVING) => Status::Removing,
-        Some(ContainerStateStatusEnum::EXITED) => Status::Exited,
-        Some(ContainerStateStatusEnum::DEAD) => Status::Dead,
-        Some(ContainerStateStatusEnum::CREATED | ContainerStateStatusEnum::EMPTY) | None => Status::Created,
+    match state.status.as_deref().unwrap_or_default() {
+        // One that is stopping is on its way to its end, but not there yet.
+        "running" | "stopping" => Status::Running,
+        "paused" => Status::Paused,
+        "restarting" => Status::Restarting,
+        "removing" => Status::Removing,
+        // Podman: ended, and not yet cleaned up.
+        "exited" | "stopped" => Status::Exited,
+        "dead" => Status::Dead,
+        _ if state.paused == Some(true) => Status::Paused,
+        _ if state.running == Some(true) => Status::Running,
+        // Podman: made, and configured or not.
+        "created" | "initialized" | "configured" | "" => Status::Created,
+        _ => Status::Exited,
     }
 }
 
@@ -163,19 +168,20 @@ fn limits(config: &HostConfig) -> ActualLimits {
     }
 }
 
-fn restart_policy(policy: &ApiPolicy) -> RestartPolicy {
-    match policy.name {
-        Some(RestartPolicyNameEnum::ALWAYS) => RestartPolicy::Always,
-        Some(RestartPolicyNameEnum::UNLESS_STOPPED) => RestartPolicy::UnlessStopped,
-        Some(RestartPolicyNameEnum::ON_FAILURE) => RestartPolicy::OnFailure(
-            policy.maximum_retry_count.and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
-        ),
-        Some(RestartPolicyNameEnum::NO | RestartPolicyNameEnum::EMPTY) | None => RestartPolicy::No,
+fn restart_policy(policy: &Policy) -> RestartPolicy {
+    match policy.name.as_deref() {
+        Some("always") => RestartPolicy::Always,
+        Some("unless-stopped") => RestartPolicy::UnlessStopped,
+        Some("on-failure") => {
+            let count = policy.maximum_retry_count.and_then(|count| u32::try_from(count).ok());
+            RestartPolicy::OnFailure(count.unwrap_or_default())
+        }
+        _ => RestartPolicy::No,
     }
 }
 
-fn replaces(labels: &BTreeMap<String, String>) -> Option<Replaces> {
-    Some(Replaces {
+fn replaces(labels: &BTreeMap<String, String>) -> Option<Note> {
+    Some(Note {
         id: labels.get(REPLACES)?.clone(),
         was_up: labels.get(WAS_UP).is_some_and(|was_up| was_up == "true"),
         restart_policy: labels

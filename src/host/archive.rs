@@ -37,9 +37,6 @@ struct Image {
 }
 
 /// The archive at `path` as a stream of its bytes.
-///
-/// # Errors
-/// When it cannot be opened.
 pub fn open(path: &Path) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + 'static> {
     let file = File::open(path).map_err(|error| unreadable(path, &error))?;
     Ok(stream::unfold(Some(file), |file| async {
@@ -57,9 +54,6 @@ pub fn open(path: &Path) -> Result<impl Stream<Item = io::Result<Bytes>> + Send 
 }
 
 /// Makes sure that the archive at `path` has `image`.
-///
-/// # Errors
-/// When it does not, with what it has, or when it is no such archive.
 pub fn check(path: &Path, image: &ImageRef) -> Result<()> {
     let content = content(path).map_err(|error| unreadable(path, &error))?;
     if content.has(image) {

@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
 use rustix::io::Errno;
@@ -13,9 +13,6 @@ use crate::scanner::directory::{Directory, Mode};
 use crate::scanner::situation::OnHost;
 
 /// What is at `path`, seen through symbolic links.
-///
-/// # Errors
-/// When the user may not look, or the disk fails.
 pub fn look(path: &Path) -> Result<OnHost> {
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => Ok(OnHost::Directory(Mode::from_bits(found.permissions().mode()))),
@@ -36,41 +33,52 @@ fn is_nothing(path: &Path) -> bool {
     path.ancestors().find(is_there).is_none_or(|nearest| nearest != path && nearest.is_dir())
 }
 
-/// Makes `path` with all its parents; the last component gets `mode`, else what the umask leaves.
-///
-/// # Errors
-/// When the host does not allow it.
-pub fn create(path: &Directory, mode: Option<Mode>) -> Result<()> {
-    fs::create_dir_all(path.as_path()).map_err(|error| failed("create", path.as_path(), &error))?;
-    mode.map_or(Ok(()), |mode| set_mode(path, mode))
+/// Makes `path` with all its parents; the last component gets `mode`, else what the umask leaves. Returns what was missing,
+/// the outermost first.
+pub fn create(path: &Directory, mode: Option<Mode>) -> Result<Vec<PathBuf>> {
+    let path = path.as_path();
+    let mut missing: Vec<_> = path.ancestors().take_while(|path| !path.exists()).map(Path::to_owned).collect();
+    missing.reverse();
+    fs::create_dir_all(path).map_err(|error| failed("create", path, &error))?;
+    if let Some(mode) = mode {
+        fs::set_permissions(path, Permissions::from_mode(mode.bits()))
+            .map_err(|error| failed("set the mode of", path, &error))?;
+    }
+    Ok(missing)
+}
+
+/// Removes the directory at `path` when it is empty; whether it is gone.
+pub fn remove_empty(path: &Path) -> bool {
+    fs::remove_dir(path).is_ok()
 }
 
 /// Whether the user may make something in `path`, or make `path` itself when it is missing.
-///
-/// # Errors
-/// When not, as the host would say it.
 pub fn may_write(path: &Path) -> io::Result<()> {
     let there = path.ancestors().find(|path| path.exists()).unwrap_or(path);
     rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from)
 }
 
 /// Sets the mode of `path`.
-///
-/// # Errors
-/// When the host does not allow it.
 pub fn set_mode(path: &Directory, mode: Mode) -> Result<()> {
     fs::set_permissions(path.as_path(), Permissions::from_mode(mode.bits()))
         .map_err(|error| failed("set the mode of", path.as_path(), &error))
 }
 
+/// A directory could not be deleted.
+#[derive(Debug)]
+pub struct NotPurged {
+    /// Why not.
+    pub error: Error,
+    /// Whether a part of it is gone.
+    pub deleted_some: bool,
+}
+
 /// Deletes `path` and all that is in it; where it is a link, what it leads to as well. Fine when it is gone.
-///
-/// # Errors
-/// When the host does not allow it.
-pub fn purge(path: &Directory) -> Result<()> {
-    let delete = |path: &Path| match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("delete", path, &error)),
-        _ => Ok(()),
+pub fn purge(path: &Directory) -> Result<(), NotPurged> {
+    let mut deleted_some = false;
+    let mut delete = |path: &Path| {
+        delete_all(path, &mut deleted_some)
+            .map_err(|error| NotPurged { error: failed("delete", path, &error), deleted_some })
     };
     if let Ok(target) = fs::canonicalize(path.as_path()) {
         delete(&target)?;
@@ -78,8 +86,24 @@ pub fn purge(path: &Directory) -> Result<()> {
     delete(path.as_path())
 }
 
+/// Like rm -r, which does not follow links; `deleted` becomes true with the first entry that goes.
+fn delete_all(path: &Path, deleted: &mut bool) -> io::Result<()> {
+    let gone = |error: io::Error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) };
+    let is_directory = match fs::symlink_metadata(path) {
+        Ok(found) => found.is_dir(),
+        Err(error) => return gone(error),
+    };
+    if is_directory {
+        for entry in fs::read_dir(path)? {
+            delete_all(&entry?.path(), deleted)?;
+        }
+    }
+    let removed = if is_directory { fs::remove_dir(path) } else { fs::remove_file(path) };
+    *deleted |= removed.is_ok();
+    removed.or_else(gone)
+}
+
 /// A refusal by the host, with the cure.
-#[must_use]
 pub fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
     let (kind, cure) = match error.kind() {
         io::ErrorKind::PermissionDenied => (Kind::PermissionDenied, "; run the task with become: true"),

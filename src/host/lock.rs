@@ -1,23 +1,26 @@
 //! One run at a time: for one scanner, and for the moment in which a host's resources are given away.
 //!
-//! A lock is a file that exists only while its run is at work, so that a run which finds nothing to do need not lock: no
-//! file, nobody is half-way. A file that nobody holds was left by a run that was killed; it says "look closer" to the next.
-//! The kernel lets go of the lock when its holder ends, however it ends.
+//! A lock is a file that exists while its run is at work. It says nothing about the scanner: what is half-way is told by the
+//! containers alone. The kernel lets go of a lock when its holder ends, however it ends; the file that a killed run leaves is
+//! taken over by the next.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
 
 use super::directories::{self, failed};
 use crate::error::{Error, Kind, Result};
 
-/// Survives a restart of the host, since an interrupted replacement does too.
+/// Where the files are.
 const FOLDER: &str = "/var/lib/qcss_scanner";
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(50);
+/// The kernel's limit for a file's name is 255 bytes.
+const LONGEST: usize = 200;
 
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
@@ -25,7 +28,6 @@ pub struct Lock {
     /// Held open: the kernel's lock lives as long as it.
     _file: File,
     path: PathBuf,
-    keeps_mark: bool,
 }
 
 /// What a lock is about.
@@ -35,37 +37,41 @@ pub struct Subject {
     description: String,
 }
 
+/// Whether a lock would be allowed, for check mode, which locks nothing.
+pub fn may_lock() -> Result<()> {
+    directories::may_write(Path::new(FOLDER)).map_err(|error| failed("lock in", Path::new(FOLDER), &error))
+}
+
 impl Subject {
-    /// The scanner `name` of the engine at `socket`.
-    #[must_use]
-    pub fn scanner(socket: &Path, name: &str) -> Self {
-        Self::new(socket, name, format!("scanner `{name}`"))
+    /// The scanner `name` of the engine that keeps its things in `root_dir`.
+    pub fn scanner(root_dir: &str, name: &str) -> Self {
+        Self::new(root_dir, &format!("scanner {name}"), format!("scanner `{name}`"))
     }
 
-    /// The resources of the engine at `socket`.
-    #[must_use]
-    pub fn engine(socket: &Path) -> Self {
-        Self::new(socket, "", "the engine's resources".to_owned())
+    /// The resources of the engine that keeps its things in `root_dir`.
+    pub fn resources(root_dir: &str) -> Self {
+        Self::new(root_dir, "resources", "the engine's resources".to_owned())
     }
 
-    fn new(socket: &Path, name: &str, description: String) -> Self {
-        // Two ways to the same socket are one engine.
-        let socket = fs::canonicalize(socket).unwrap_or_else(|_| socket.to_owned());
-        let mut hasher = DefaultHasher::new();
-        (socket, name).hash(&mut hasher);
-        Self { path: Path::new(FOLDER).join(format!("{:016x}", hasher.finish())), description }
+    /// `scanner NAME of %var%lib%docker`
+    fn new(root_dir: &str, what: &str, description: String) -> Self {
+        let mut file = format!("{what} of {}", root_dir.replace('/', "%"));
+        if file.len() > LONGEST {
+            let hash = stable_hash(file.as_bytes());
+            while file.len() > LONGEST {
+                file.pop();
+            }
+            file = format!("{file} {hash:016x}");
+        }
+        Self { path: Path::new(FOLDER).join(file), description }
     }
 
-    /// Whether a run is at work on it, or was killed while it was.
-    #[must_use]
-    pub fn is_marked(&self) -> bool {
+    /// Whether there is a file: a run is at work, or was killed while it was.
+    pub fn exists(&self) -> bool {
         fs::symlink_metadata(&self.path).is_ok()
     }
 
     /// Takes the lock; waits at most `patience` for the run that has it.
-    ///
-    /// # Errors
-    /// When the wait was too long, with the holder, or the host does not allow the file.
     pub async fn lock(&self, patience: Duration) -> Result<Lock> {
         let trouble = |error| failed("lock in", Path::new(FOLDER), &error);
         let deadline = Instant::now() + patience;
@@ -73,25 +79,21 @@ impl Subject {
             let file = self.open().map_err(trouble)?;
             if let Some(mut file) = self.held(file, deadline, patience).await? {
                 self.sign(&mut file).map_err(trouble)?;
-                return Ok(Lock { _file: file, path: self.path.clone(), keeps_mark: false });
+                return Ok(Lock { _file: file, path: self.path.clone() });
             }
         }
     }
 
-    /// Waits at most `patience` for the run that is at work on it, and keeps others out for as long as one looks. Makes and
-    /// deletes no file: `None` when there is none, so that nobody is at work.
-    ///
-    /// # Errors
-    /// When the wait was too long, with the holder, or the host does not allow the file to be read.
-    pub async fn quiet(&self, patience: Duration) -> Result<Option<Lock>> {
+    /// Waits at most `patience` for the run that is at work on it. Makes and deletes no file.
+    pub async fn wait(&self, patience: Duration) -> Result<()> {
         let deadline = Instant::now() + patience;
         loop {
             let file = match File::open(&self.path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
                 opened => opened.map_err(|error| failed("look into", Path::new(FOLDER), &error))?,
             };
-            if let Some(file) = self.held(file, deadline, patience).await? {
-                return Ok(Some(Lock { _file: file, path: self.path.clone(), keeps_mark: true }));
+            if self.held(file, deadline, patience).await?.is_some() {
+                return Ok(());
             }
         }
     }
@@ -104,18 +106,10 @@ impl Subject {
                 Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
                     return Err(self.busy(&mut file, patience));
                 }
-                Err(TryLockError::WouldBlock) => tokio::time::sleep(PAUSE).await,
+                Err(TryLockError::WouldBlock) => sleep(PAUSE).await,
                 Err(TryLockError::Error(error)) => return Err(failed("lock in", Path::new(FOLDER), &error)),
             }
         }
-    }
-
-    /// Whether [`Self::lock`] would be allowed, for check mode, which locks nothing.
-    ///
-    /// # Errors
-    /// When the user has no right to.
-    pub fn may_lock(&self) -> Result<()> {
-        directories::may_write(Path::new(FOLDER)).map_err(|error| failed("lock in", Path::new(FOLDER), &error))
     }
 
     fn open(&self) -> io::Result<File> {
@@ -151,20 +145,16 @@ impl Subject {
     }
 }
 
-impl Lock {
-    /// Lets go, but leaves the file: something is half-way, and the next run must look closer.
-    pub fn leave_mark(mut self) {
-        self.keeps_mark = true;
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A file that is left is taken over by the next run.
+        let _ = fs::remove_file(&self.path);
     }
 }
 
-impl Drop for Lock {
-    fn drop(&mut self) {
-        if !self.keeps_mark && !std::thread::panicking() {
-            // Failing to delete only makes the next run look closer than needed.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
+/// FNV-1a, which is the same for every build.
+fn stable_hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Whether `file` is still what `path` names.
@@ -184,50 +174,47 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_excludes_marks_and_leaves_nothing() {
+    fn a_lock_excludes_and_leaves_nothing() {
         let temp = tempfile::tempdir().unwrap();
-        let subject = Subject::scanner(&temp.path().join("a.sock"), "scanner");
-        let other = Subject::scanner(&temp.path().join("b.sock"), "scanner");
+        let root = |name: &str| temp.path().join(name).display().to_string();
+        let subject = Subject::scanner(&root("a"), "scanner");
+        let other = Subject::scanner(&root("b"), "scanner");
         runtime().block_on(async {
-            assert!(!subject.is_marked());
+            assert!(!subject.exists());
             let lock = subject.lock(Duration::ZERO).await.unwrap();
-            assert!(subject.is_marked() && !other.is_marked());
+            assert!(subject.exists() && !other.exists());
             drop(other.lock(Duration::ZERO).await.unwrap());
             let error = subject.lock(Duration::ZERO).await.unwrap_err();
             let holder = format!("process {} on scanner `scanner`", std::process::id());
             assert_eq!((error.kind, error.message.ends_with(&holder)), (Kind::Timeout, true), "{error}");
+            assert_eq!(subject.wait(Duration::ZERO).await.unwrap_err().kind, Kind::Timeout);
             drop(lock);
-            assert!(!subject.is_marked());
+            assert!(!subject.exists());
+            subject.wait(Duration::ZERO).await.unwrap();
+            assert!(!subject.exists());
         });
     }
 
     #[test]
-    fn who_only_looks_waits_and_leaves_everything_as_it_was() {
+    fn a_file_that_a_killed_run_left_keeps_nobody_out() {
         let temp = tempfile::tempdir().unwrap();
-        let subject = Subject::scanner(&temp.path().join("a.sock"), "scanner");
+        let subject = Subject::resources(&temp.path().display().to_string());
         runtime().block_on(async {
-            assert!(subject.quiet(Duration::ZERO).await.unwrap().is_none() && !subject.is_marked());
-            let lock = subject.lock(Duration::ZERO).await.unwrap();
-            assert_eq!(subject.quiet(Duration::ZERO).await.unwrap_err().kind, Kind::Timeout);
-            lock.leave_mark();
-            let quiet = subject.quiet(Duration::ZERO).await.unwrap().unwrap();
-            assert_eq!(subject.lock(Duration::ZERO).await.unwrap_err().kind, Kind::Timeout);
-            drop(quiet);
-            assert!(subject.is_marked());
             drop(subject.lock(Duration::ZERO).await.unwrap());
+            File::create(&subject.path).unwrap();
+            subject.wait(Duration::ZERO).await.unwrap();
+            assert!(subject.exists());
+            drop(subject.lock(Duration::ZERO).await.unwrap());
+            assert!(!subject.exists());
         });
     }
 
     #[test]
-    fn a_mark_says_look_closer_and_does_not_keep_anyone_out() {
-        let temp = tempfile::tempdir().unwrap();
-        let subject = Subject::engine(&temp.path().join("a.sock"));
-        runtime().block_on(async {
-            subject.lock(Duration::ZERO).await.unwrap().leave_mark();
-            assert!(subject.is_marked());
-            drop(subject.lock(Duration::ZERO).await.unwrap());
-            assert!(!subject.is_marked());
-        });
+    fn a_name_says_what_it_is_about_and_is_never_too_long() {
+        let file = |root: &str, name: &str| Subject::scanner(root, name).path.display().to_string();
+        assert_eq!(file("/var/lib/docker", "ab"), "/var/lib/qcss_scanner/scanner ab of %var%lib%docker");
+        let long = "x".repeat(300);
+        assert!(file(&long, "ab").len() < 255 && file(&long, "ab") != file(&format!("{long}y"), "ab"));
     }
 
     #[test]
@@ -237,7 +224,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
-                    let subject = Subject::scanner(&temp.path().join("a.sock"), "scanner");
+                    let subject = Subject::scanner(&temp.path().display().to_string(), "scanner");
                     runtime().block_on(async {
                         let lock = subject.lock(Duration::from_secs(60)).await.unwrap();
                         assert_eq!(inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);

@@ -3,7 +3,6 @@
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
 /// Bytes of swap; `None` when the host does not say.
-#[must_use]
 pub fn total() -> Option<u64> {
     let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_swap());
     System::new_with_specifics(memory).ok().map(|system| system.total_swap())

@@ -91,7 +91,6 @@ pub enum State {
 
 impl State {
     /// The user's word for it.
-    #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
             Self::Started => "started",
@@ -116,9 +115,6 @@ pub enum Recreate {
 
 impl Arguments {
     /// Takes validated `values`.
-    ///
-    /// # Errors
-    /// When the table of options and this struct differ, which a test rules out.
     pub fn new(values: Map<String, Value>, given: BTreeSet<&'static str>) -> Result<Self> {
         let arguments: Self = serde_json::from_value(Value::Object(values))
             .map_err(|_| Error::new(Kind::Internal, "an option is missing in the program; report this as a defect"))?;

@@ -6,9 +6,6 @@ use super::json;
 use super::options::Kind;
 
 /// Converts `value` to `kind`; the error is the part of `AnsibleModule`'s message after the last colon.
-///
-/// # Errors
-/// When `AnsibleModule` would refuse the value too, and for lists and dicts given as text, which it would print.
 pub fn coerce(kind: Kind, value: &Value) -> Result<Value, String> {
     match kind {
         Kind::Str => text(value).map(Value::String),
@@ -27,7 +24,6 @@ pub fn coerce(kind: Kind, value: &Value) -> Result<Value, String> {
 }
 
 /// Python's name for the type of `value`.
-#[must_use]
 pub fn python_type(value: &Value) -> &'static str {
     match value {
         Value::Null => "NoneType",
@@ -188,7 +184,6 @@ fn expand_variables(path: &str) -> String {
 }
 
 /// `value` as Python's str prints it, near enough for a log.
-#[must_use]
 pub fn python_text(value: &Value) -> String {
     value.as_str().map_or_else(|| python_repr(value), str::to_owned)
 }

@@ -30,7 +30,6 @@ fn remember_password_of_url(text: &str) {
 
 /// `values` with the secret ones masked as `AnsibleModule` masks them, for `invocation`; what the module does not know is
 /// masked too, since it may be a secret under a misspelt name.
-#[must_use]
 pub fn masked(table: &[Opt], values: &Map<String, Value>) -> Map<String, Value> {
     let entry = |entry: &Value| entry.as_object().map_or_else(|| mask(entry, Kind::Str), |it| masked(table, it).into());
     let shown = |name: &String, value: &Value| match (table.iter().find(|option| option.name == name), value) {

@@ -25,9 +25,6 @@ pub struct Invocation {
 
 impl Invocation {
     /// Reads the arguments file at `path`.
-    ///
-    /// # Errors
-    /// When the file cannot be read or holds no JSON object.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path)
             .map_err(|error| Error::invalid(format!("cannot read the arguments file `{}`: {error}", path.display())))?;

@@ -23,7 +23,6 @@ pub enum Kind {
 
 impl Kind {
     /// Ansible's word for it.
-    #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
             Self::Str => "str",
@@ -100,7 +99,6 @@ impl Opt {
     }
 
     /// Its value among `options`; null is as good as left out.
-    #[must_use]
     pub fn given<'a>(&self, options: &'a Map<String, Value>) -> Option<&'a Value> {
         options.get(self.name).filter(|value| !value.is_null())
     }

@@ -27,7 +27,6 @@ pub struct Redactor {
 
 impl Redactor {
     /// A redactor for `secrets`.
-    #[must_use]
     pub fn new(mut secrets: Vec<String>) -> Self {
         secrets.retain(|secret| !secret.is_empty());
         secrets.sort_by(|a, b| b.len().cmp(&a.len()).then(a.cmp(b)));
@@ -54,7 +53,6 @@ impl Redactor {
     }
 
     /// `text` without any secret.
-    #[must_use]
     pub fn clean_text(&self, text: &str) -> String {
         if text == HIDDEN {
             return text.to_owned();

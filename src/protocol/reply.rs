@@ -26,7 +26,6 @@ impl Reply {
     }
 
     /// A reply that says nothing but why the run failed.
-    #[must_use]
     pub fn failure(error: &Error) -> Self {
         let mut reply = Self { body: Map::new() };
         reply.body.insert("changed".to_owned(), Value::Bool(false));
@@ -42,20 +41,17 @@ impl Reply {
     }
 
     /// Adds a key.
-    #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.body.insert(key.to_owned(), value.into());
         self
     }
 
     /// 1 for a failure, else 0; any other code means something else to Ansible or to ssh.
-    #[must_use]
     pub fn exit_code(&self) -> u8 {
         u8::from(self.body.contains_key("failed"))
     }
 
     /// The line, ASCII only and without any secret of this thread.
-    #[must_use]
     pub fn into_line(self) -> String {
         let mut value = Value::Object(self.body);
         Redactor::new(secret::known()).clean(&mut value);

@@ -22,10 +22,6 @@ pub struct Valid {
 }
 
 /// Checks `options` against `table`; every leaf of a secret one is remembered first, so that no message shows it.
-///
-/// # Errors
-/// The first thing that `AnsibleModule` would refuse: exclusive, missing, wrong type, no choice, not together, the entries of
-/// a list, unsupported.
 pub fn validate(
     module: &str,
     table: &'static [Opt],

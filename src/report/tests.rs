@@ -6,11 +6,15 @@ use rstest::rstest;
 
 use super::*;
 use crate::error::{Error, Kind};
-use crate::scanner::capacity::{Capacity, Share};
+use crate::run::outcome::Failed;
+use crate::scanner::capacity::{Capacity, Host, Share};
 use crate::scanner::compare::EngineTraits;
 use crate::scanner::desired::tests::{parse, request};
 use crate::scanner::directory::Mode as DirectoryMode;
 use crate::scanner::example::{by_hand, same_image};
+use crate::scanner::operation::Operation;
+use crate::scanner::plan::Plan;
+use crate::scanner::replacement::Containers;
 use crate::scanner::situation::{OnHost, Situation};
 
 const REAL: Mode = Mode { check: false, diff: true };
@@ -20,6 +24,7 @@ const DIRECTORY: OnHost = OnHost::Directory(DirectoryMode::from_bits(0o700));
 fn situation(observed: Option<Observed>) -> Situation {
     Situation {
         observed,
+        stranger: None,
         image: Some(same_image()),
         engine: EngineTraits::default(),
         shared_dir: DIRECTORY,
@@ -28,28 +33,36 @@ fn situation(observed: Option<Observed>) -> Situation {
     }
 }
 
-/// A report of a plan that was carried out, or would be.
-fn report(request: &Request, situation: &Situation) -> Report {
+/// What comes of a plan that was carried out, or would be.
+fn outcome(request: &Request, situation: &Situation) -> ScannerOutcome {
     let plan = Plan::make(request, situation).unwrap();
-    let mut report = Report::default();
-    report.planned(&plan, situation.observed.as_ref());
-    report.actions.extend(plan.steps.iter().map(crate::scanner::step::Step::word));
-    report.finished = true;
-    report
+    let mut outcome = ScannerOutcome { reached: true, ..ScannerOutcome::default() };
+    outcome.planned(&plan);
+    outcome.actions = plan.operations.iter().filter_map(Operation::word).collect();
+    outcome.changed = !outcome.actions.is_empty();
+    let current = situation.observed.clone();
+    outcome.container = LastLook::new(Some(&Containers { current, ..Containers::default() }));
+    outcome
 }
 
 fn result(reply: Reply) -> Value {
     serde_json::from_str(&reply.into_line()).unwrap()
 }
 
-fn reply(options: &Value, situation: &Situation, mode: Mode) -> Value {
-    let request = request(options).unwrap();
-    result(report(&request, situation).into_reply(&request, mode, None, &Ok(())))
+/// The reply for one scanner.
+fn alone(request: Request, scanner: ScannerOutcome, mode: Mode) -> Value {
+    let outcome = Outcome { scanners: vec![scanner], ..Outcome::default() };
+    result(super::reply(&[request], &outcome, false, mode))
 }
 
-fn failed(kind: Kind, rolled_back: bool) -> Result<(), Stopped> {
-    let failed = Failed { error: Error::new(kind, "no"), rolled_back, unfinished: false };
-    Err(Stopped { at: Some(0), refused: false, failed })
+fn reply(options: &Value, situation: &Situation, mode: Mode) -> Value {
+    let request = request(options).unwrap();
+    let outcome = outcome(&request, situation);
+    alone(request, outcome, mode)
+}
+
+fn failed(kind: Kind, at: usize, message: &str) -> Failed {
+    Failed { at: Some(at), refused: false, error: Error::new(kind, message).into() }
 }
 
 fn keys(value: &Value) -> Vec<&str> {
@@ -70,12 +83,17 @@ fn the_keys_are_those_of_the_contract() {
     );
 
     let request = request(&json!({"cpus": 1})).unwrap();
-    let mut full = report(&request, &situation(Some(by_hand())));
-    full.warn("careful".to_owned());
+    let mut scanner = outcome(&request, &situation(Some(by_hand())));
+    scanner.rolled_back = Some(false);
     let capacity = Capacity { memory: 1 << 30, swap: Some(0), cpus: 2 };
     let share = Share { name: "scanner".to_owned(), memory: None, swap: None, cpus: None };
-    let full = full.into_reply(&request, REAL, Some(Host::new(&capacity, &[share])), &failed(Kind::Timeout, false));
-    let full = result(full);
+    let full = Outcome {
+        scanners: vec![scanner],
+        host: Some(Host::new(&capacity, &[share])),
+        warnings: vec!["careful".to_owned()],
+        failure: Some(failed(Kind::Timeout, 0, "no")),
+    };
+    let full = result(super::reply(&[request], &full, false, REAL));
     assert_eq!(
         keys(&full),
         [
@@ -124,7 +142,7 @@ fn every_action_has_its_word_and_its_sentence() {
 }
 
 #[rstest]
-#[case::nothing(json!({}), Some(by_hand()), false, "the scanner is as wanted: `scanner`", "the scanner is as wanted: `scanner`")]
+#[case::nothing(json!({}), Some(by_hand()), false, "the scanner is already in the desired state: `scanner`", "the scanner is already in the desired state: `scanner`")]
 #[case::create(json!({}), None, true, "created, started: `scanner`", "would create, start: `scanner`")]
 #[case::update(json!({"cpus": 1}), Some(by_hand()), true, "updated: `scanner`", "would update: `scanner`")]
 #[case::replace(json!({"recreate": "always"}), Some(by_hand()), true, "replaced: `scanner`", "would replace: `scanner`")]
@@ -147,17 +165,42 @@ fn one_line_for_people(
     }
 }
 
-#[rstest]
-#[case::put_back(true, false, json!(["replace", "roll_back"]))]
-#[case::not_put_back(false, true, json!(["replace"]))]
-fn a_failure_says_whether_anything_changed(#[case] rolled_back: bool, #[case] changed: bool, #[case] actions: Value) {
+#[test]
+fn a_failure_says_what_came_of_it_the_first_cause_first() {
     let request = request(&json!({"recreate": "always"})).unwrap();
-    let report = report(&request, &situation(Some(by_hand())));
-    let reply = result(report.into_reply(&request, REAL, None, &failed(Kind::StartFailed, rolled_back)));
+    let mut scanner = outcome(&request, &situation(Some(by_hand())));
+    (scanner.changed, scanner.rolled_back, scanner.actions) = (true, Some(true), vec!["roll_back"]);
+    let error = anyhow::Error::new(Error::new(Kind::StartFailed, "it ended")).context("the old scanner is back");
+    let failure = Some(Failed { at: Some(0), refused: false, error });
+    let outcome = Outcome { scanners: vec![scanner], failure, ..Outcome::default() };
+    let reply = result(super::reply(&[request], &outcome, false, REAL));
     assert_eq!(
-        [&reply["changed"], &reply["actions"], &reply["rolled_back"]],
-        [&json!(changed), &actions, &json!(rolled_back)]
+        json!([reply["changed"], reply["actions"], reply["rolled_back"], reply["error"], reply["msg"]]),
+        json!([true, ["roll_back"], true, "start_failed", "it ended; the old scanner is back"])
     );
+}
+
+#[rstest]
+#[case::of_this_program(anyhow::Error::new(Error::new(Kind::Overcommit, "too much")), "overcommit")]
+#[case::of_the_engine(anyhow::Error::new(Failure::TimedOut(std::time::Duration::from_secs(1))), "timeout")]
+#[case::of_a_start(anyhow::Error::new(NotStarted(Failure::Conflict("no".to_owned()))), "start_failed")]
+#[case::of_a_start_without_an_answer(
+    anyhow::Error::new(NotStarted(Failure::TimedOut(std::time::Duration::ZERO))),
+    "timeout"
+)]
+#[case::of_a_signal(anyhow::Error::new(Failure::Lost).context(Interrupted).context("more"), "interrupted")]
+#[case::unknown(anyhow::anyhow!("what is this"), "internal")]
+fn the_word_for_an_error_is_found_below_what_was_said_about_it(#[case] error: anyhow::Error, #[case] word: &str) {
+    assert_eq!(told(&error).kind.word(), word);
+    assert_eq!(told(&error.context("the rest")).kind.word(), word);
+}
+
+#[test]
+fn where_nobody_could_look_there_is_no_container() {
+    let request = request(&json!({})).unwrap();
+    let mut scanner = outcome(&request, &situation(Some(by_hand())));
+    scanner.container = LastLook::Unknown;
+    assert_eq!(keys(&alone(request, scanner, REAL)), ["actions", "changed", "command", "diff", "differences", "msg"]);
 }
 
 #[test]
@@ -191,21 +234,11 @@ fn a_scanner_in_figures(#[case] observed: Observed, #[case] figures: Value) {
 #[test]
 fn without_its_three_options_a_task_has_no_command() {
     let request = parse(&json!({"name": "scanner", "state": "stopped"})).unwrap();
-    let reply = result(report(&request, &situation(Some(by_hand()))).into_reply(&request, REAL, None, &Ok(())));
+    let outcome = outcome(&request, &situation(Some(by_hand())));
+    let reply = alone(request, outcome, REAL);
     assert_eq!(keys(&reply), ["actions", "changed", "container", "diff", "differences", "msg", "scanner"]);
     assert_eq!(reply["diff"]["before"], "state: running\n");
     assert_eq!(reply["diff"]["after"], "state: stopped\n");
-}
-
-#[test]
-fn a_second_plan_that_finds_nothing_left_does_not_hide_the_first() {
-    let request = request(&json!({"cpus": 1})).unwrap();
-    let mut report = report(&request, &situation(Some(by_hand())));
-    let done = situation(Some(by_hand().limited(0, 0, 1_000_000_000)));
-    report.planned(&Plan::make(&request, &done).unwrap(), done.observed.as_ref());
-    let reply = result(report.into_reply(&request, REAL, None, &Ok(())));
-    assert_eq!(reply["differences"][0]["field"], "cpus");
-    assert_eq!(reply["scanner"]["cpus"], 1.0);
 }
 
 /// Three scanners, of which the second failed.
@@ -215,12 +248,12 @@ fn of_several_scanners_each_has_its_own_entry() {
     let requests = [options("one", "code-0001", 1), options("two", "code-0002", 1), options("three", "code-0003", 1)];
     let requests = requests.map(|options| request(&options).unwrap());
     let fresh = situation(None);
-    let mut reports: Vec<_> = requests.iter().map(|request| report(request, &fresh)).collect();
-    reports[2].finished = false;
-    reports[0].warn("careful".to_owned());
-    let failed = Failed { error: Error::new(Kind::StartFailed, "it ended"), rolled_back: true, unfinished: false };
-    let outcome = Err(Stopped { at: Some(1), refused: false, failed });
-    let reply = result(reply_for_list(&requests, reports, REAL, None, &outcome));
+    let mut scanners: Vec<_> = requests.iter().map(|request| outcome(request, &fresh)).collect();
+    (scanners[1].changed, scanners[1].rolled_back) = (false, Some(true));
+    (scanners[2].reached, scanners[2].changed, scanners[2].actions) = (false, false, Vec::new());
+    let failure = Some(failed(Kind::StartFailed, 1, "it ended"));
+    let outcome = Outcome { scanners, warnings: vec!["careful".to_owned()], failure, ..Outcome::default() };
+    let reply = result(super::reply(&requests, &outcome, true, REAL));
     assert_eq!(keys(&reply), ["changed", "diff", "error", "failed", "msg", "results", "rolled_back", "warnings"]);
     assert_eq!(reply["msg"], "scanner `two`: it ended; done before it: `one`");
     assert_eq!(reply["changed"], true);
@@ -233,17 +266,19 @@ fn of_several_scanners_each_has_its_own_entry() {
         .collect();
     insta::assert_snapshot!(said.join("\n"), @r#"
     ["one",true,null,null,["create","start"],"created, started: `one`"]
-    ["two",false,true,true,["create","start","roll_back"],"it ended"]
+    ["two",false,true,true,["create","start"],"it ended"]
     ["three",false,null,null,[],"not reached: `three`"]
     "#);
+    assert!(entries.iter().all(|it| it["command"].as_str().is_some_and(|it| it.contains("docker run"))));
     assert_eq!(reply["diff"].as_array().unwrap().len(), 3);
 }
 
 #[test]
-fn several_scanners_that_are_as_wanted_change_nothing() {
+fn several_scanners_that_are_as_desired_change_nothing() {
     let requests = [request(&json!({})).unwrap()];
-    let reports = vec![report(&requests[0], &situation(Some(by_hand())))];
-    let reply = result(reply_for_list(&requests, reports, Mode { check: false, diff: false }, None, &Ok(())));
+    let scanners = vec![outcome(&requests[0], &situation(Some(by_hand())))];
+    let outcome = Outcome { scanners, ..Outcome::default() };
+    let reply = result(super::reply(&requests, &outcome, true, Mode { check: false, diff: false }));
     assert_eq!(keys(&reply), ["changed", "msg", "results"]);
     assert_eq!([&reply["changed"], &reply["msg"]], [&json!(false), &json!("changed 0 of 1 scanners")]);
 }

@@ -1,11 +1,10 @@
 //! `qcss_scanner_info`: what scanners there are, and what of the host is left. Never changes anything.
 
+use anyhow::Result;
 use serde::Serialize;
 
-use super::Settings;
-use super::admit::{ROOTLESS, capacity};
+use super::admission::{ROOTLESS, capacity};
 use crate::engine::Engine;
-use crate::error::Result;
 use crate::report::{Container, Scanner};
 use crate::scanner::capacity::{Host, shares};
 use crate::scanner::census::{Standing, census};
@@ -37,13 +36,9 @@ struct Entry {
 }
 
 /// Tells of all scanners of the engine, or of the one called `name`; the host's figures count all of them.
-///
-/// # Errors
-/// When the engine does not answer properly.
-pub async fn info(settings: &Settings, name: Option<&Name>) -> Result<Info> {
-    let engine = Engine::connect(settings.docker_host.clone(), settings.timeout).await?;
-    let about = engine.info().await.map_err(|failure| failure.into_error(engine.host()))?;
-    let neighbours = engine.neighbours().await.map_err(|failure| failure.into_error(engine.host()))?;
+pub async fn info<E: Engine>(engine: &E, name: Option<&Name>) -> Result<Info> {
+    let about = engine.info().await?;
+    let neighbours = engine.neighbours().await?;
     let containers: Vec<_> = neighbours.iter().filter_map(|neighbour| neighbour.scanner.as_ref()).collect();
     let mut all = census(&containers);
     all.sort_by_key(|scanner| scanner.name);

@@ -1,151 +1,184 @@
-//! One run from requests to reports: observe, plan, (check mode stops here), lock, observe again, apply, report.
+//! One run from requests to an outcome: observe, plan, (check mode stops here), lock, observe again, execute.
 //!
-//! A run that finds nothing to do makes three engine requests (ping, image, container), none that writes, and no lock.
+//! A run that finds nothing to do makes three engine requests (list, image, container), none that writes, and takes no lock.
 //! Several scanners are observed and planned as one, refused as a whole, and changed one after the other.
 
-mod admit;
+mod admission;
+mod execute;
+#[cfg(test)]
+mod explorer;
+mod images;
 pub mod info;
-mod supply;
-mod view;
+pub mod interrupt;
+mod observe;
+pub mod outcome;
+mod reach;
+mod retry;
+mod settle;
 
 use std::time::Duration;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use anyhow::{Context, Result};
 
-pub use self::admit::Admitted;
-use self::admit::{Candidate, Refused, admit, capacity};
-use self::supply::Supply;
-use self::view::{View, wanted};
-use crate::apply::{Failed, Walk, replace, settle};
-use crate::engine::{DockerHost, Engine, Failure};
-use crate::error::{Error, Result};
-use crate::host::lock::Subject;
+use self::admission::{Admitted, Candidate, Refused, admit, capacity};
+use self::execute::Executor;
+pub use self::execute::NotStarted;
+use self::images::Images;
+use self::interrupt::Interrupt;
+use self::observe::wanted;
+use self::outcome::{Failed, LastLook, Outcome, ScannerOutcome, is_restored};
+pub use self::reach::Interrupted;
+use self::retry::Tries;
+use crate::engine::{Engine, Listed};
+use crate::host::lock::{self, Subject};
 use crate::protocol::arguments::State;
-use crate::report::Report;
 use crate::scanner::desired::Request;
 use crate::scanner::observed::{Observed, Status};
+use crate::scanner::operation::Operation;
 use crate::scanner::plan::{Asks, Plan};
-use crate::scanner::recovery::StopOfOld;
-
-/// How many scanners are looked at side by side; each needs a connection of its own.
-const SIDE_BY_SIDE: usize = 4;
+use crate::scanner::replacement::{Containers, Goal, foresee};
+use crate::scanner::situation::Situation;
 
 /// What is the same for every scanner of a task.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// Where the engine listens.
-    pub docker_host: DockerHost,
     /// For each engine call but those that take as long as they take.
     pub timeout: Duration,
     /// Predict only.
     pub check_mode: bool,
 }
 
-/// Why a run ended early.
-#[derive(Debug)]
-pub struct Stopped {
-    /// Which of the scanners it was; `None`: all of them together.
-    pub at: Option<usize>,
-    /// Whether it was refused before any of them was touched.
-    pub refused: bool,
-    /// What happened.
-    pub failed: Failed,
-}
-
-impl<E: Into<Failed>> From<E> for Stopped {
-    fn from(error: E) -> Self {
-        Self { at: None, refused: true, failed: error.into() }
-    }
-}
-
-impl Stopped {
-    fn refused(at: usize, error: Error) -> Self {
-        Self { at: Some(at), refused: true, failed: error.into() }
-    }
-}
-
-/// Runs `requests`; `reports` (one for each) and `admitted` have what was found and done, also when it fails.
-///
-/// # Errors
-/// Whatever keeps a scanner from being as wanted.
-pub async fn run(
-    settings: &Settings,
+/// Brings the scanners of `requests` to what these ask for, or in check mode predicts that.
+pub async fn run<E: Engine>(
+    engine: &E,
+    settings: Settings,
     requests: &mut [Request],
-    reports: &mut [Report],
+    interrupt: &Interrupt,
+) -> Outcome {
+    let mut outcome = Outcome::default();
+    outcome.scanners.resize_with(requests.len(), ScannerOutcome::default);
+    let mut admitted = Admitted::default();
+    let run = run_all(engine, settings, requests, interrupt, &mut outcome.scanners, &mut admitted).await;
+    outcome.failure = run.err();
+    outcome.host = admitted.host;
+    outcome.warnings = admitted.warnings;
+    outcome
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self { at: None, refused: true, error: error.into() }
+    }
+}
+
+impl Failed {
+    fn refused(at: usize) -> impl Fn(anyhow::Error) -> Self {
+        move |error| Self { at: Some(at), refused: true, error }
+    }
+}
+
+async fn run_all<E: Engine>(
+    engine: &E,
+    settings: Settings,
+    requests: &mut [Request],
+    interrupt: &Interrupt,
+    outcomes: &mut [ScannerOutcome],
     admitted: &mut Admitted,
-) -> Result<(), Stopped> {
-    let engine = Engine::connect(settings.docker_host.clone(), settings.timeout).await?;
+) -> Result<(), Failed> {
+    let names: Vec<_> = requests.iter().map(|request| request.name.clone()).collect();
+    let listed = engine.containers(&names.iter().collect::<Vec<_>>()).await?;
     if requests.iter().any(Request::needs_capacity) {
-        let info = engine.info().await.map_err(|failure| failure.into_error(engine.host()))?;
+        let info = engine.info().await?;
         for (at, request) in requests.iter_mut().enumerate() {
-            request.resolve(&capacity(&info)).map_err(|error| Stopped::refused(at, error))?;
+            request.resolve(&capacity(&info)).map_err(|error| Failed::refused(at)(error.into()))?;
         }
     }
-    let supply = Supply::new(&engine, requests, settings.check_mode).await?;
+    let images = Images::new(engine, requests).await?;
     let runs: Vec<_> =
-        requests.iter().map(|request| Run { engine: &engine, settings, supply: &supply, request }).collect();
-    let looking = stream::iter(runs.iter().enumerate()).map(async |(at, run)| (at, run.look().await));
-    let looking = looking.buffered(SIDE_BY_SIDE).map(|(at, look)| look.map_err(|error| Stopped::refused(at, error)));
-    let mut looks: Vec<Look> = looking.try_collect().await?;
-    let mut made = Vec::new();
-    for ((run, look), report) in runs.iter().zip(&mut looks).zip(reports.iter_mut()) {
-        look.plan.leave_out_made(&mut made);
-        run.predict_recovery(look, report);
-        report.planned(&look.plan, look.view.situation.observed.as_ref());
+        requests.iter().map(|request| Run { engine, settings, images: &images, request, interrupt }).collect();
+    let mut observations = Vec::with_capacity(runs.len());
+    for (at, run) in runs.iter().enumerate() {
+        let observation = run.observe_quiet(&listed).await.map_err(Failed::refused(at))?;
+        let outcome = outcomes.get_mut(at).context("one outcome for each scanner")?;
+        outcome.container = LastLook::new(Some(&observation.containers));
+        observations.push(observation);
     }
-    let candidates: Vec<_> = runs.iter().zip(&looks).map(|(run, look)| run.candidate(&look.view, &look.plan)).collect();
-    let refused = |Refused { at, error }| Stopped { at, refused: true, failed: error.into() };
-    admit(&engine, &candidates, admitted).await.map_err(refused)?;
-    for (at, ((run, look), report)) in runs.iter().zip(&looks).zip(reports.iter_mut()).enumerate() {
-        let carried_out = run.carry_out(look, &candidates, report, admitted).await;
-        report.finished = true;
-        carried_out.map_err(|failed| Stopped { at: Some(at), refused: false, failed })?;
+    let (mut made, mut fetched) = (Vec::new(), Vec::new());
+    for ((run, observation), outcome) in runs.iter().zip(&mut observations).zip(outcomes.iter_mut()) {
+        observation.plan.leave_out_made(&mut made);
+        Images::<E>::leave_out_fetched(run.request, &mut observation.plan, &mut fetched);
+        outcome.planned(&observation.plan);
+    }
+    let candidates: Vec<_> = runs.iter().zip(&observations).map(|(run, it)| run.candidate(it)).collect();
+    admit(engine, &candidates, admitted).await.map_err(|Refused { at, error }| Failed { at, refused: true, error })?;
+    for (at, ((run, observation), outcome)) in runs.iter().zip(&observations).zip(outcomes.iter_mut()).enumerate() {
+        outcome.reached = true;
+        let carried_out = run.carry_out(observation, &candidates, outcome, admitted).await;
+        carried_out.map_err(|error| Failed { at: Some(at), refused: false, error })?;
     }
     Ok(())
 }
 
-/// What the first look at a scanner showed, and the plan that it led to.
-struct Look {
-    view: View,
+/// What a look at a scanner showed, and the plan that it led to.
+struct Observation {
+    containers: Containers,
+    /// Where a replacement is half-way: what it is to come to before the plan is carried out.
+    recovery: Option<Goal>,
+    situation: Situation,
     plan: Plan,
-    /// A replacement was interrupted, or a run left its mark.
-    unfinished: bool,
 }
 
-struct Run<'a> {
-    engine: &'a Engine,
-    settings: &'a Settings,
-    supply: &'a Supply<'a>,
+impl Observation {
+    fn is_idle(&self) -> bool {
+        self.plan.is_empty() && self.recovery.is_none()
+    }
+}
+
+struct Run<'a, E> {
+    engine: &'a E,
+    settings: Settings,
+    images: &'a Images<'a, E>,
     request: &'a Request,
+    interrupt: &'a Interrupt,
 }
 
-impl Run<'_> {
-    async fn look(&self) -> Result<Look> {
-        let (mut view, marked) = self.quiet_view().await?;
-        let interrupted = view.scene.is_interrupted();
-        if interrupted {
-            // The world as it will be when the way back has been gone.
-            view.situation.observed =
-                view.scene.way_back(&self.request.name, self.may_start(), StopOfOld::MaybeSent).current;
+impl<E: Engine> Run<'_, E> {
+    /// A look while no other run is at work: one that finds a replacement half-way waits for whoever is at it.
+    async fn observe_quiet(&self, listed: &[Listed]) -> Result<Observation> {
+        let timeout = self.settings.timeout;
+        let containers = observe::containers_of(self.engine, &self.request.name, listed.to_vec(), timeout).await?;
+        if containers.halfway().is_none() {
+            return self.observe(containers).await;
         }
-        let plan = match self.plan(&view).await {
-            Ok(plan) => plan,
-            // A run was killed or left something in doubt; what is refused now may be right when that is put in order.
-            Err(_) if marked && !self.settings.check_mode => Plan::default(),
-            Err(error) => return Err(error),
+        self.interrupt.guard(self.subject().await?.wait(self.patience())).await??;
+        self.observe(observe::containers(self.engine, &self.request.name, timeout).await?).await
+    }
+
+    /// The plan from `containers`, as they will be when a replacement that is half-way is in order.
+    async fn observe(&self, containers: Containers) -> Result<Observation> {
+        let name = &self.request.name;
+        let runs = self.request.wish.state == State::Started;
+        let recovery = containers.halfway().map(|halfway| Goal::recovery(name, halfway, runs, self.may_start()));
+        let current = match &recovery {
+            Some(goal) => foresee(name, &containers, goal).current,
+            None => containers.current.clone(),
         };
-        let unfinished = interrupted || (marked && !self.settings.check_mode);
-        Ok(Look { view, plan, unfinished })
+        let (situation, plan) = self.plan(current, &containers).await?;
+        Ok(Observation { containers, recovery, situation, plan })
     }
 
-    fn predict_recovery(&self, look: &Look, report: &mut Report) {
-        if self.settings.check_mode && look.unfinished {
-            report.actions.push("recover");
+    async fn plan(&self, observed: Option<Observed>, containers: &Containers) -> Result<(Situation, Plan)> {
+        let mut situation = observe::situation(self.engine, self.request, observed, containers).await?;
+        if let Some(desired) = wanted(self.request) {
+            situation.image = Some(self.images.known(self.request, desired, self.settings.check_mode).await?);
         }
+        let plan = Plan::make(self.request, &situation)?;
+        Ok((situation, plan))
     }
 
-    fn candidate<'b>(&'b self, view: &'b View, plan: &'b Plan) -> Candidate<'b> {
-        Candidate { request: self.request, view, plan }
+    fn candidate<'b>(&'b self, observation: &'b Observation) -> Candidate<'b> {
+        let Observation { containers, situation, plan, .. } = observation;
+        Candidate { request: self.request, observed: situation.observed.as_ref(), containers, plan }
     }
 
     /// How long another run is waited for.
@@ -155,165 +188,125 @@ impl Run<'_> {
         self.settings.timeout + wish.settle + Duration::from_secs(grace)
     }
 
-    /// A look while no other run is at work, and whether one left its mark; leaves nothing behind.
-    async fn quiet_view(&self) -> Result<(View, bool)> {
-        let subject = self.subject();
-        loop {
-            let quiet = subject.quiet(self.patience()).await?;
-            let view = self.view(quiet.is_some()).await;
-            // Else another run was at work while this one looked; what it saw is half-done then.
-            if quiet.is_some() || !subject.is_marked() {
-                return Ok((view?, quiet.is_some()));
-            }
-        }
-    }
-
-    async fn view(&self, closely: bool) -> Result<View> {
-        View::new(self.engine, self.request, self.supply.local(self.request), closely).await
-    }
-
     /// From a first look to the wanted scanner.
     async fn carry_out(
         &self,
-        look: &Look,
+        first: &Observation,
         task: &[Candidate<'_>],
-        report: &mut Report,
+        outcome: &mut ScannerOutcome,
         admitted: &mut Admitted,
-    ) -> Result<(), Failed> {
-        let planned = !look.plan.is_empty() || look.unfinished;
-        if self.settings.check_mode && planned {
-            self.subject().may_lock()?;
-            report.actions.extend(self.supply.predict(self.request, &look.plan.steps));
+    ) -> Result<()> {
+        if self.settings.check_mode && !first.is_idle() {
+            lock::may_lock()?;
+            outcome.actions = predicted(first);
+            outcome.changed = true;
             return Ok(());
         }
-        // Before the lock is taken: it may take long and disturbs nobody.
-        let fetched = if self.settings.check_mode { None } else { self.supply.fetch(self.request).await? };
-        report.actions.extend(fetched);
-        if !planned && self.supply.local(self.request) == look.view.image {
-            return Ok(self.look_for_flapping(look.view.situation.observed.as_ref()).await?);
+        if first.is_idle() {
+            return self.look_for_flapping(first.situation.observed.as_ref()).await;
         }
-        self.under_lock(task, report, admitted).await
+        let (engine, timeout) = (self.engine, self.settings.timeout);
+        let mut executor =
+            Executor::new(engine, self.request, self.images, self.interrupt, timeout, first.containers.clone());
+        let changed = self.change(&mut executor, first, task, outcome, admitted).await;
+        // The last word is what is there now, whatever happened; nobody else changes it while the executor has the lock.
+        let after = self.last_look().await;
+        let (before, written) = executor.end();
+        outcome.container = LastLook::new(after.as_ref());
+        outcome.changed = written.changed(&before, after.as_ref());
+        outcome.actions = written.actions;
+        let Err(error) = changed else {
+            let found = after.as_ref().and_then(|after| after.current.as_ref());
+            // What only was updated may have been flapping all along, and what was started may begin to.
+            let is_seen = !(first.plan.starts() && self.request.wish.settle.is_zero());
+            return if is_seen { self.look_for_flapping(found).await } else { Ok(()) };
+        };
+        if !written.tried {
+            return Err(error);
+        }
+        let restored = after.filter(|after| is_restored(&before, after));
+        outcome.rolled_back = Some(restored.is_some());
+        if !written.went_back {
+            return Err(error);
+        }
+        let Some(restored) = restored else { return Err(error) };
+        outcome.actions.push("roll_back");
+        Err(match restored.current {
+            Some(old) if old.status.is_up() => error.context("the old scanner is back and running"),
+            Some(_) => error.context("the old scanner is back as it was"),
+            None => error,
+        })
     }
 
-    /// Everything that changes something, with nobody else at work on this scanner.
-    async fn under_lock(
-        &self,
-        task: &[Candidate<'_>],
-        report: &mut Report,
-        admitted: &mut Admitted,
-    ) -> Result<(), Failed> {
-        let patience = self.patience();
-        let lock = self.subject().lock(patience).await?;
-        let resources = Subject::engine(self.settings.docker_host.socket());
-        if resources.is_marked() {
-            // Nobody looks closer because of this one; the killed run that left it need not leave it for ever.
-            drop(resources.lock(Duration::ZERO).await);
-        }
-        let outcome = self.change(task, patience, report, admitted).await;
-        match &outcome {
-            Err(failed) if failed.unfinished => lock.leave_mark(),
-            _ => drop(lock),
-        }
-        outcome
-    }
-
+    /// Everything that changes something.
     async fn change(
         &self,
+        executor: &mut Executor<'_, E>,
+        first: &Observation,
         task: &[Candidate<'_>],
-        patience: Duration,
-        report: &mut Report,
+        outcome: &mut ScannerOutcome,
         admitted: &mut Admitted,
-    ) -> Result<(), Failed> {
-        let mut view = self.view(true).await?;
-        if view.scene.is_interrupted() {
-            view = self.recover(view, report).await?;
+    ) -> Result<()> {
+        // Before the lock is taken: it may take long and disturbs nobody.
+        let fetch = first.plan.operations.iter().filter(|it| it.fetches()).cloned().collect();
+        executor.carry_out(&Plan { operations: fetch, ..Plan::default() }).await?;
+        let lock = self.interrupt.guard(self.subject().await?.lock(self.patience())).await??;
+        executor.begin(lock, self.containers().await?);
+        let mut observation = self.observe(executor.seen().clone()).await?;
+        if let Some(goal) = observation.recovery.take() {
+            executor.reach(goal).await?;
+            executor.recovered(self.containers().await?);
+            observation = self.observe(executor.seen().clone()).await?;
         }
-        let plan = self.plan(&view).await?;
-        report.planned(&plan, view.situation.observed.as_ref());
-        if !plan.is_empty() {
-            // Nobody else may take the same code, directory or resources between the look and the claim.
-            let admission = if plan.claims_identity() || plan.asks() != Asks::Nothing {
-                Some(Subject::engine(self.settings.docker_host.socket()).lock(patience).await?)
-            } else {
-                None
-            };
-            // The others of the task count as they will be: one that grows may come before the one that makes room.
-            let now = self.candidate(&view, &plan);
-            let task = task.iter().map(|it| if std::ptr::eq(it.request, self.request) { now } else { *it });
-            admit(self.engine, &task.collect::<Vec<_>>(), admitted).await.map_err(|refused| refused.error)?;
-            let mut walk = Walk::new(self.engine, self.request, view.situation.observed.as_ref(), &mut report.actions);
-            // A start changes nothing in what the next run sees, and may take long.
-            walk.admission = admission.filter(|_| plan.creates() || plan.asks() == Asks::Growth);
-            walk.along(&plan).await?;
+        outcome.planned(&observation.plan);
+        let plan = &observation.plan;
+        if plan.is_empty() {
+            return Ok(());
         }
-        let found = self.engine.named(self.request.name.as_str()).await.map_err(|failure| self.failed(failure))?;
-        report.found(found.as_ref());
-        // What only was updated may have been flapping all along, and what was started may begin to.
-        if !(plan.starts() && self.request.wish.settle.is_zero()) {
-            self.look_for_flapping(found.as_ref()).await?;
-        }
-        Ok(())
+        // Nobody else may take the same code, directory or resources between the look and the claim.
+        let admission = if plan.claims_identity() || plan.asks() != Asks::Nothing {
+            let resources = Subject::resources(&self.engine.info().await?.root_dir);
+            Some(self.interrupt.guard(resources.lock(self.patience())).await??)
+        } else {
+            None
+        };
+        // The others of the task count as they will be: one that grows may come before the one that makes room.
+        let now = self.candidate(&observation);
+        let task = task.iter().map(|it| if std::ptr::eq(it.request, self.request) { now } else { *it });
+        admit(self.engine, &task.collect::<Vec<_>>(), admitted).await.map_err(|refused| refused.error)?;
+        // A start changes nothing in what the next run sees, and may take long.
+        executor.hold(admission.filter(|_| plan.creates() || plan.asks() == Asks::Growth));
+        executor.carry_out(plan).await
     }
 
-    async fn plan(&self, view: &View) -> Result<Plan> {
-        let mut situation = view.situation.clone();
-        if let Some(desired) = wanted(self.request) {
-            situation.image = Some(self.supply.known(self.request, desired).await?);
-        }
-        Plan::make(self.request, &situation)
-    }
-
-    /// Finishes an interrupted replacement that is just what is wanted, or puts the old scanner back.
-    async fn recover(&self, view: View, report: &mut Report) -> Result<View, Failed> {
-        let wish = &self.request.wish;
-        let manages_policy = wanted(self.request).is_some_and(|desired| desired.restart_policy.is_some());
-        if let Some((current, outgoing)) = view.scene.finishable(manages_policy)
-            && self.may_start()
-            && let Ok(plan) = self.plan(&view).await
-            && !plan.creates()
-        {
-            let walk = Walk::new(self.engine, self.request, Some(current), &mut report.actions);
-            let finished = match walk.along(&plan).await {
-                Ok(()) if plan.starts() => Ok(()),
-                Ok(()) => settle::stays_up(self.engine, &current.id, wish.settle).await.map_err(Failed::from),
-                Err(failed) => Err(failed),
-            };
-            if finished.is_ok() {
-                replace::dismiss(self.engine, outgoing).await?;
-                report.actions.push("recover");
-                return Ok(self.view(true).await?);
+    /// The containers when the run ends, also where the engine has just ended and comes back; `None`: nobody can tell.
+    async fn last_look(&self) -> Option<Containers> {
+        let mut tries = Tries::back(LAST_LOOK.min(self.settings.timeout));
+        loop {
+            match self.containers().await {
+                Ok(containers) => return Some(containers),
+                Err(error) if tries.again(&error).await => {}
+                Err(_) => return None,
             }
         }
-        let back = replace::put_back(self.engine, self.request, self.may_start(), StopOfOld::MaybeSent).await;
-        let still = "an interrupted replacement is still to be put back, which the next run tries again";
-        let unfinished = |failure, left: &str| Failed {
-            error: self.failed(failure).and(left),
-            rolled_back: false,
-            unfinished: true,
-        };
-        let back = back.map_err(|failure| unfinished(failure, still))?;
-        if let Some(failure) = back.not_started
-            && wish.state != State::Started
-        {
-            return Err(unfinished(
-                failure,
-                "the scanner is back after an interrupted replacement, but does not start",
-            ));
-        }
-        report.actions.push("recover");
-        Ok(self.view(true).await?)
+    }
+
+    async fn containers(&self) -> Result<Containers> {
+        Ok(observe::containers(self.engine, &self.request.name, self.settings.timeout).await?)
     }
 
     /// A scanner that is just being restarted by its policy, or was a moment ago, is not taken for a running one.
     async fn look_for_flapping(&self, observed: Option<&Observed>) -> Result<()> {
         let Some(observed) = observed.filter(|_| self.may_start()) else { return Ok(()) };
         if observed.status == Status::Restarting {
-            return Err(settle::ended(self.engine, observed).await);
+            return Err(settle::ended(self.engine, observed).await.into());
         }
         let settle = self.request.wish.settle;
-        let young = || observed.started_at.as_deref().and_then(crate::time::since).is_none_or(|age| age < settle);
-        if observed.status == Status::Running && observed.restart_count > 0 && young() {
-            return settle::stays_up(self.engine, &observed.id, settle).await;
+        if observed.status == Status::Running
+            && observed.restart_count > 0
+            && observed.age().is_none_or(|age| age < settle)
+        {
+            return self.interrupt.guard(settle::stays_up(self.engine, &observed.id, settle)).await?;
         }
         Ok(())
     }
@@ -322,11 +315,20 @@ impl Run<'_> {
         matches!(self.request.wish.state, State::Started | State::Present)
     }
 
-    fn subject(&self) -> Subject {
-        Subject::scanner(self.settings.docker_host.socket(), self.request.name.as_str())
-    }
-
-    fn failed(&self, failure: Failure) -> Error {
-        failure.into_error(self.engine.host())
+    /// The lock of this scanner. An engine is known by where it keeps its things, whichever address it is asked at.
+    async fn subject(&self) -> Result<Subject> {
+        Ok(Subject::scanner(&self.engine.info().await?.root_dir, self.request.name.as_str()))
     }
 }
+
+/// The words of what a run would do, in the order in which it does it.
+fn predicted(observation: &Observation) -> Vec<&'static str> {
+    let operations = observation.plan.operations.iter();
+    let fetch = operations.clone().filter(|it| it.fetches()).filter_map(Operation::word);
+    let recover = observation.recovery.iter().map(|_| "recover");
+    let rest = operations.filter(|it| !it.fetches()).filter_map(Operation::word);
+    fetch.chain(recover).chain(rest).collect()
+}
+
+/// How long an engine that does not answer is asked how things are when the run ends.
+const LAST_LOOK: Duration = Duration::from_secs(10);

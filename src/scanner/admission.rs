@@ -35,9 +35,6 @@ pub struct Claim<'a> {
 }
 
 /// Refuses a `claim` on what one of `neighbours` uses; `own` are the ids of the scanner itself.
-///
-/// # Errors
-/// With the name of that container, and no more of it.
 pub fn check_claim(claim: Claim<'_>, neighbours: &[Neighbour], own: &[&str]) -> Result<()> {
     for neighbour in neighbours.iter().filter(|neighbour| !own.contains(&neighbour.id.as_str())) {
         let same_code = claim.code.is_some() && neighbour.code() == claim.code;
@@ -60,9 +57,6 @@ pub fn check_claim(claim: Claim<'_>, neighbours: &[Neighbour], own: &[&str]) -> 
 }
 
 /// Refuses more CPUs than the host has.
-///
-/// # Errors
-/// With both numbers.
 pub fn check_cpus(wanted: Option<Cpus>, of_host: u32) -> Result<()> {
     match wanted {
         Some(cpus) if cpus.to_f64() > f64::from(of_host) => {

@@ -19,7 +19,6 @@ const KNOWN: &[(&str, &str)] = &[
 ];
 
 /// The cure for what a scanner said in its `log`, if it said something known.
-#[must_use]
 pub fn for_log(log: &[String]) -> Option<&'static str> {
     KNOWN.iter().find(|(words, _)| log.iter().any(|line| line.contains(words))).map(|(_, cure)| *cure)
 }

@@ -38,7 +38,6 @@ pub struct Share {
 
 impl Share {
     /// What a scanner with `limits` takes.
-    #[must_use]
     pub fn new(name: &str, limits: &ActualLimits) -> Self {
         let swap = match (limits.memory, limits.memory_swap) {
             (Some(memory), Some(MemorySwap::Bytes(both))) => Some(both.saturating_sub(memory)),
@@ -48,7 +47,6 @@ impl Share {
     }
 
     /// Parted into what is more than it has `now`, and the rest.
-    #[must_use]
     pub fn growth(self, now: &Self) -> (Self, Self) {
         let (memory, swap, cpus) = (self.memory > now.memory, self.swap > now.swap, self.cpus > now.cpus);
         let part = |share: Self, grows: bool| Self {
@@ -73,7 +71,6 @@ impl Share {
 
 /// What `scanners` take. One that is just being replaced and the one that replaces it never run at the same time, and take
 /// what the larger of them does.
-#[must_use]
 pub fn shares(scanners: &[Standing]) -> Vec<Share> {
     let of = |scanner: &Standing| {
         let share = |container: &Observed| Share::new(scanner.name, &container.limits);
@@ -136,7 +133,6 @@ impl Capacity {
 
 impl Host {
     /// What `shares` leave of `capacity`.
-    #[must_use]
     pub fn new(capacity: &Capacity, shares: &[Share]) -> Self {
         let Resource { total, allocated, available } = CPUS.left(capacity.nano_cpus(), shares);
         let cpus = |nano| Cpus::from_nano(nano).to_f64();
@@ -148,7 +144,6 @@ impl Host {
     }
 
     /// Whether scanners hold more of anything than there is; swap that does not exist cannot be held.
-    #[must_use]
     pub fn is_overcommitted(&self) -> bool {
         let over = |resource: &Resource<u64>| resource.allocated > resource.total;
         let swap = self.swap.filter(|swap| swap.total > 0);
@@ -158,7 +153,6 @@ impl Host {
 
 /// Why `asked` cannot be had beside `held`: one sentence for each resource, or none. Swap counts when `judge_swap`, and only
 /// on a host that has some.
-#[must_use]
 pub fn excess(capacity: &Capacity, asked: &[Share], held: &[Share], judge_swap: bool) -> Vec<String> {
     let swap = capacity.swap.filter(|swap| judge_swap && *swap > 0);
     let totals = [(MEMORY, Some(capacity.memory)), (SWAP, swap), (CPUS, Some(capacity.nano_cpus()))];

@@ -1,7 +1,7 @@
 //! Which scanners there are. One that is just being replaced, or was when a run was killed, has two containers: a user has
 //! one scanner all the time, under the name that they gave it.
 //!
-//! The names and the note that tell which belong together are [`super::recovery`]'s.
+//! The names and the note that tell which belong together are [`super::replacement`]'s.
 
 use super::name::of_scanner;
 use super::observed::{Observed, Status};
@@ -19,14 +19,12 @@ pub struct Standing<'a> {
 
 impl Standing<'_> {
     /// Whether a replacement of it is under way, or was interrupted.
-    #[must_use]
     pub fn is_unfinished(&self) -> bool {
         self.other.is_some() || self.name != self.container.name
     }
 }
 
 /// The scanners that `containers` are, each of which has the mounts of one.
-#[must_use]
 pub fn census<'a>(containers: &[&'a Observed]) -> Vec<Standing<'a>> {
     let old_of = |new: &Observed| containers.iter().copied().find(|old| replaces(new, old));
     let is_replaced = |old: &Observed| containers.iter().any(|new| replaces(new, old));
@@ -35,8 +33,8 @@ pub fn census<'a>(containers: &[&'a Observed]) -> Vec<Standing<'a>> {
     for new in containers.iter().copied().filter(|it| !is_replaced(it)) {
         let name = of_scanner(&new.name);
         let old = old_of(new);
-        let is_alone = old.is_none() && name != new.name && is_there(name);
-        if is_alone && new.replaces.is_some() && new.status == Status::Created {
+        let is_taken = old.is_none() && name != new.name && is_there(name);
+        if is_taken && new.replaces.is_some() && new.status == Status::Created {
             // What it was to replace is gone, and another scanner has the name: the next run removes it.
             continue;
         }
@@ -44,7 +42,9 @@ pub fn census<'a>(containers: &[&'a Observed]) -> Vec<Standing<'a>> {
             Some(old) if !new.status.is_up() => (old, Some(new)),
             old => (new, old),
         };
-        scanners.push(Standing { name: if is_alone { &new.name } else { name }, container, other });
+        // One that bears such a name without a note is a scanner of that name.
+        let is_own = is_taken || (old.is_none() && new.replaces.is_none());
+        scanners.push(Standing { name: if is_own { &new.name } else { name }, container, other });
     }
     scanners
 }
@@ -58,7 +58,7 @@ fn replaces(new: &Observed, old: &Observed) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::example::by_hand;
-    use super::super::observed::Replaces;
+    use super::super::observed::Note;
     use super::super::restart_policy::RestartPolicy;
     use super::*;
     use rstest::rstest;
@@ -69,11 +69,11 @@ mod tests {
     type Given = (&'static str, &'static str, Status, Option<&'static str>);
 
     fn observed((id, name, status, note): Given) -> Observed {
-        let replaces = note.map(|id| Replaces { id: id.to_owned(), was_up: true, restart_policy: RestartPolicy::No });
+        let replaces = note.map(|id| Note { id: id.to_owned(), was_up: true, restart_policy: RestartPolicy::No });
         Observed { id: id.to_owned(), name: name.to_owned(), status, replaces, ..by_hand() }
     }
 
-    /// Every row of the table in `recovery`, and what is left when somebody interfered.
+    /// Every row of the table in `replacement`, and what is left when somebody interfered.
     #[rstest]
     #[case::nothing_replaced(&[("1", "a", Running, None), ("2", "b", Exited, None)], &["a: 1", "b: 2"])]
     #[case::finished_long_ago(&[("2", "a", Running, Some("1"))], &["a: 2"])]
@@ -85,7 +85,7 @@ mod tests {
     #[case::on_the_way_back(&[("1", "a.qcss-old", Exited, None), ("2", "a.qcss-new", Exited, Some("1"))], &["a: 1 and 2"])]
     #[case::of_one_that_was_replaced_before(
         &[("2", "a", Running, Some("1")), ("3", "a.qcss-new", Created, Some("2"))], &["a: 2 and 3"])]
-    #[case::the_new_one_is_gone(&[("1", "a.qcss-old", Exited, None)], &["a: 1"])]
+    #[case::by_chance_alone(&[("1", "a.qcss-old", Exited, None)], &["a.qcss-old: 1"])]
     #[case::the_old_one_is_gone(&[("2", "a.qcss-new", Created, Some("1"))], &["a: 2"])]
     #[case::left_over(&[("3", "a", Running, None), ("2", "a.qcss-new", Created, Some("1"))], &["a: 3"])]
     #[case::no_left_over(&[("3", "a", Running, None), ("2", "a.qcss-new", Running, Some("1"))], &["a: 3", "a.qcss-new: 2"])]
@@ -103,8 +103,10 @@ mod tests {
 
     #[test]
     fn what_is_unfinished_says_so() {
-        let containers = [("1", "a.qcss-old", Exited, None), ("2", "b", Running, Some("0"))].map(observed);
+        let containers =
+            [("1", "a.qcss-new", Exited, Some("0")), ("2", "b", Running, Some("0")), ("3", "c.qcss-old", Exited, None)];
+        let containers = containers.map(observed);
         let scanners = census(&containers.each_ref());
-        assert_eq!(scanners.iter().map(Standing::is_unfinished).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(scanners.iter().map(Standing::is_unfinished).collect::<Vec<_>>(), [true, false, false]);
     }
 }

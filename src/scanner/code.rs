@@ -12,9 +12,6 @@ pub struct Code(Secret);
 
 impl Code {
     /// Takes `text` as a code.
-    ///
-    /// # Errors
-    /// When it could not be a directory's name; the code is not shown.
     pub fn parse(text: &str) -> Result<Self> {
         let valid = (1..=LONGEST).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
@@ -28,7 +25,6 @@ impl Code {
     }
 
     /// The code itself.
-    #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose()
     }

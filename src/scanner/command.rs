@@ -7,40 +7,59 @@ use super::name::Name;
 use crate::secret::MASK;
 
 /// `docker run -d …` for `desired`, in the vendor's order.
-#[must_use]
 pub fn docker_run(name: &Name, desired: &Desired) -> String {
+    let Desired {
+        code: _, // masked
+        url,
+        image,
+        shared_dir,
+        private_dir,
+        private_dir_mode: _, // of the host; mkdir and chmod are other commands
+        limits,
+        proxy: _, // among the variables, as the intervals and env
+        polling_interval: _,
+        update_interval: _,
+        refresh_interval: _,
+        ca_dir,
+        network,
+        env: _,
+        restart_policy,
+        privileged,
+        labels,
+    } = desired;
     let mut words = vec!["docker".to_owned(), "run".to_owned(), "-d".to_owned()];
     let mut option = |flag: &str, value: &str| words.extend([flag.to_owned(), quoted(value)]);
-    option("-v", &mount::bind(desired.shared_dir.as_str(), mount::SHARED));
-    option("-v", &mount::bind(&format!("{}/{MASK}", desired.private_dir), mount::PRIVATE));
-    if let Some(ca_dir) = &desired.ca_dir {
+    option("-v", &mount::bind(shared_dir.as_str(), mount::SHARED));
+    option("-v", &mount::bind(&format!("{private_dir}/{MASK}"), mount::PRIVATE));
+    if let Some(ca_dir) = ca_dir {
         option("-v", &mount::bind(ca_dir.as_str(), mount::CA));
     }
     option("-e", &format!("{}={MASK}", environment::CODE));
     option("--name", name.as_str());
-    if let Some(memory) = desired.limits.memory() {
+    let (memory, memory_swap, cpus) = limits.given();
+    if let Some(memory) = memory {
         option("--memory", &memory.to_string());
     }
-    if let Some(swap) = desired.limits.memory_swap_given() {
+    if let Some(swap) = memory_swap {
         option("--memory-swap", &swap.to_api().to_string());
     }
-    if let Some(cpus) = desired.limits.cpus {
+    if let Some(cpus) = cpus {
         option("--cpus", &cpus.to_string());
     }
-    if let Some(network) = &desired.network {
+    if let Some(network) = network {
         option("--network", network);
     }
-    if let Some(policy) = desired.restart_policy {
+    if let Some(policy) = restart_policy {
         option("--restart", &policy.to_string());
     }
-    if desired.privileged == Some(true) {
+    if *privileged == Some(true) {
         words.push("--privileged".to_owned());
     }
     let mut option = |flag: &str, value: &str| words.extend([flag.to_owned(), quoted(value)]);
-    for (key, value) in &desired.labels {
+    for (key, value) in labels {
         option("--label", &format!("{key}={value}"));
     }
-    option("-e", &format!("{}={}", environment::URL, desired.url));
+    option("-e", &format!("{}={url}", environment::URL));
     for (variable, value) in desired.variables().iter() {
         match variable {
             environment::CODE | environment::URL => {}
@@ -50,7 +69,7 @@ pub fn docker_run(name: &Name, desired: &Desired) -> String {
             _ => option("-e", &format!("{variable}={MASK}")),
         }
     }
-    words.push(quoted(desired.image.as_str()));
+    words.push(quoted(image.as_str()));
     words.join(" ")
 }
 

@@ -8,13 +8,14 @@ use super::image::WantedImage;
 use super::limits::{ActualLimits, Limits, MemorySwap};
 use super::mount;
 use super::observed::Observed;
+use super::operation::Change;
 use crate::secret::MASK;
 
 /// How a difference is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// Live, same container.
-    Update,
+    /// Live, same container, by sending this: what is compared as live cannot be forgotten when it is sent.
+    Update(Change),
     /// By a new container.
     Replace,
 }
@@ -57,7 +58,6 @@ impl Default for EngineTraits {
 }
 
 /// Compares every field that the task manages; what it leaves to the scanner is not in the list.
-#[must_use]
 pub fn compare(desired: &Desired, observed: &Observed, image: &WantedImage, engine: EngineTraits) -> Vec<Comparison> {
     let Desired {
         code: _,
@@ -86,7 +86,7 @@ pub fn compare(desired: &Desired, observed: &Observed, image: &WantedImage, engi
     list.mount("shared_dir", observed, mount::SHARED, Some(shared_dir.as_str()), engine);
     list.mount("private_dir", observed, mount::PRIVATE, Some(identity_dir.as_str()), engine);
     list.mount("ca_dir", observed, mount::CA, ca_dir.as_ref().map(super::directory::Directory::as_str), engine);
-    let live = if observed.is_updatable() { Way::Update } else { Way::Replace };
+    let live = |change| if observed.is_updatable() { Way::Update(change) } else { Way::Replace };
     list.limits(limits, &observed.limits, live, engine);
     if let Some(network) = network {
         let same = observed.network == *network || (network == "default" && observed.network == "bridge");
@@ -94,7 +94,13 @@ pub fn compare(desired: &Desired, observed: &Observed, image: &WantedImage, engi
     }
     if let Some(policy) = restart_policy {
         let (before, after) = (observed.restart_policy.to_string(), policy.to_string());
-        list.add("restart_policy", before, after, observed.restart_policy == *policy, live);
+        list.add(
+            "restart_policy",
+            before,
+            after,
+            observed.restart_policy == *policy,
+            live(Change::RestartPolicy(*policy)),
+        );
     }
     if let Some(privileged) = privileged {
         list.add("privileged", observed.privileged, *privileged, observed.privileged == *privileged, Way::Replace);
@@ -108,7 +114,6 @@ pub fn compare(desired: &Desired, observed: &Observed, image: &WantedImage, engi
 }
 
 /// Every field of a scanner that is to be made, for `diff`: as it would be compared with nothing.
-#[must_use]
 pub fn describe(desired: &Desired) -> Vec<Comparison> {
     let fields = compare(desired, &Observed::default(), &WantedImage::ToPull, EngineTraits::default());
     fields.into_iter().map(|field| Comparison { before: Value::Null, verdict: Verdict::Same, ..field }).collect()
@@ -205,10 +210,13 @@ impl List {
         self.add(field, before, wanted, same, Way::Replace);
     }
 
-    fn limits(&mut self, wanted: &Limits, actual: &ActualLimits, live: Way, engine: EngineTraits) {
-        let way = |wanted: bool| if wanted { live } else { Way::Replace };
+    fn limits(&mut self, wanted: &Limits, actual: &ActualLimits, live: impl Fn(Change) -> Way, engine: EngineTraits) {
+        let ActualLimits { memory: _, memory_swap: _, cpus: _, cpu_period: _ } = actual; // each of them below
+        // A limit that is taken away is nothing that an engine could be sent.
+        let way = |change: Option<Change>| change.map_or(Way::Replace, &live);
         let (memory, swap, cpus) = (wanted.memory(), wanted.memory_swap(), wanted.cpus);
-        self.add("memory", actual.memory, memory, actual.memory == memory, way(memory.is_some()));
+        let change = memory.zip(swap).map(|(memory, swap)| Change::Memory(memory, swap));
+        self.add("memory", actual.memory, memory, actual.memory == memory, way(change));
         let cannot_tell =
             !engine.swap_accounting && actual.memory_swap == Some(MemorySwap::Unlimited) && swap.is_some();
         let shown = |swap: Option<MemorySwap>| {
@@ -218,11 +226,12 @@ impl List {
             })
         };
         let same = actual.memory_swap == swap || cannot_tell;
-        self.add("memory_swap", shown(actual.memory_swap), shown(swap), same, way(swap.is_some()));
+        self.add("memory_swap", shown(actual.memory_swap), shown(swap), same, way(change));
         let shown = |cpus: Option<super::limits::Cpus>| cpus.map(super::limits::Cpus::to_f64);
-        self.add("cpus", shown(actual.cpus), shown(cpus), actual.has_cpus(cpus), way(cpus.is_some()));
+        let change = cpus.map(|cpus| Change::Cpus(cpus, actual.cpu_period));
+        self.add("cpus", shown(actual.cpus), shown(cpus), actual.has_cpus(cpus), way(change));
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -119,9 +119,6 @@ const RUN_STATE_OPTIONS: &[&str] =
 
 impl Request {
     /// What `arguments` mean.
-    ///
-    /// # Errors
-    /// For the first option whose value cannot be meant; it names the option, the value (unless secret) and the cure.
     pub fn parse(arguments: &Arguments) -> Result<Self> {
         let name = Name::parse(arguments.name.as_deref().unwrap_or_default())?;
         let mut relative_limits = None;
@@ -144,15 +141,11 @@ impl Request {
     }
 
     /// Whether [`Self::resolve`] must be called before the limits mean anything.
-    #[must_use]
     pub const fn needs_capacity(&self) -> bool {
         self.relative_limits.is_some()
     }
 
     /// Turns percentages into the limits that they mean on a host of this `capacity`.
-    ///
-    /// # Errors
-    /// When Docker would refuse their combination.
     pub fn resolve(&mut self, capacity: &Capacity) -> Result<()> {
         if let (Some(desired), Some(limits)) = (&mut self.desired, self.relative_limits.take()) {
             desired.limits = limits.resolve(capacity)?;
@@ -188,24 +181,41 @@ impl Desired {
     }
 
     /// `<private_dir>/<code>`: the scanner's identity is in it.
-    #[must_use]
     pub fn identity_dir(&self) -> Directory {
         self.private_dir.join(self.code.expose())
     }
 
     /// The variables that the scanner is run with, beside those of its image.
-    #[must_use]
     pub fn variables(&self) -> Environment {
-        let mut variables = self.env.clone();
-        variables.set(environment::CODE, self.code.expose());
-        variables.set(environment::URL, self.url.as_str());
-        if let Some(proxy) = &self.proxy {
+        let Self {
+            code,
+            url,
+            image: _,
+            shared_dir: _,
+            private_dir: _,
+            private_dir_mode: _,
+            limits: _,
+            proxy,
+            polling_interval,
+            update_interval,
+            refresh_interval,
+            ca_dir: _,
+            network: _,
+            env,
+            restart_policy: _,
+            privileged: _,
+            labels: _,
+        } = self;
+        let mut variables = env.clone();
+        variables.set(environment::CODE, code.expose());
+        variables.set(environment::URL, url.as_str());
+        if let Some(proxy) = proxy {
             variables.set(environment::PROXY, proxy.expose());
         }
         for (name, interval) in [
-            (environment::POLLING_INTERVAL, self.polling_interval),
-            (environment::UPDATE_INTERVAL, self.update_interval),
-            (environment::REFRESH_INTERVAL, self.refresh_interval),
+            (environment::POLLING_INTERVAL, polling_interval),
+            (environment::UPDATE_INTERVAL, update_interval),
+            (environment::REFRESH_INTERVAL, refresh_interval),
         ] {
             if let Some(interval) = interval {
                 variables.set(name, interval.to_string());
@@ -243,9 +253,6 @@ impl Wish {
 }
 
 /// Refuses a task of which two scanners claim one name, code or private directory.
-///
-/// # Errors
-/// With the names of both.
 pub fn refuse_twins(requests: &[Request]) -> Result<()> {
     for (at, one) in requests.iter().enumerate() {
         for other in requests.iter().skip(at + 1) {
@@ -269,9 +276,6 @@ pub fn refuse_twins(requests: &[Request]) -> Result<()> {
 }
 
 /// A purge deletes the identity and never what all scanners share, so that must be elsewhere.
-///
-/// # Errors
-/// When `shared_dir` is `identity_dir` or in it.
 pub fn refuse_shared_in(identity_dir: &Directory, shared_dir: &str) -> Result<()> {
     if !identity_dir.contains(shared_dir) {
         return Ok(());

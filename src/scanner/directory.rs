@@ -11,9 +11,6 @@ pub struct Directory(String);
 
 impl Directory {
     /// Takes the value `text` of `option` as a directory.
-    ///
-    /// # Errors
-    /// When the path is not absolute or could not be written into a bind mount.
     pub fn parse(option: &str, text: &str) -> Result<Self> {
         let refuse = |rule| Err(Error::invalid(format!("{option} {rule}, got: `{text}`")));
         if !text.starts_with('/') {
@@ -33,25 +30,21 @@ impl Directory {
     }
 
     /// The path as a text.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The path as a path.
-    #[must_use]
     pub fn as_path(&self) -> &Path {
         Path::new(&self.0)
     }
 
     /// The directory `component` in this one.
-    #[must_use]
     pub fn join(&self, component: &str) -> Self {
         Self(format!("{}/{component}", self.0))
     }
 
     /// Whether `path`, in its plainest spelling, is this one or below it.
-    #[must_use]
     pub fn contains(&self, path: &str) -> bool {
         path.strip_prefix(self.0.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
@@ -64,7 +57,6 @@ impl fmt::Display for Directory {
 }
 
 /// `path` without what does not change its meaning.
-#[must_use]
 pub fn plain(path: &str) -> String {
     let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     format!("/{}", parts.join("/"))
@@ -76,9 +68,6 @@ pub struct Mode(u32);
 
 impl Mode {
     /// Takes `text` as three or four octal digits.
-    ///
-    /// # Errors
-    /// When it is something else, such as the decimal number that YAML makes of an unquoted 0700.
     pub fn parse(text: &str) -> Result<Self> {
         let octal = (3..=4).contains(&text.len()) && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
         u32::from_str_radix(text, 8).ok().filter(|_| octal).map(Self).ok_or_else(|| {
@@ -89,13 +78,11 @@ impl Mode {
     }
 
     /// The bits that `stat` reported.
-    #[must_use]
     pub const fn from_bits(bits: u32) -> Self {
         Self(bits & 0o7777)
     }
 
     /// The bits.
-    #[must_use]
     pub const fn bits(self) -> u32 {
         self.0
     }

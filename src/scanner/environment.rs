@@ -51,7 +51,6 @@ impl Environment {
     }
 
     /// As the engine's `NAME=value` entries, sorted by name.
-    #[must_use]
     pub fn to_entries(&self) -> Vec<String> {
         self.0.iter().map(|(name, value)| format!("{name}={value}")).collect()
     }
@@ -62,7 +61,6 @@ impl Environment {
     }
 
     /// The value of `name`.
-    #[must_use]
     pub fn value(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
@@ -73,7 +71,6 @@ impl Environment {
     }
 
     /// The environment of a container whose image brings this one when it is run with `own`.
-    #[must_use]
     pub fn overlaid(&self, own: &Self) -> Self {
         let mut all = self.0.clone();
         all.extend(own.0.clone());
@@ -81,7 +78,6 @@ impl Environment {
     }
 
     /// Without what the engine itself put there: Podman's additions that `expected` does not ask for.
-    #[must_use]
     pub fn without_podmans(&self, expected: &Self) -> Self {
         let own = |name: &str| !PODMAN.contains(&name) || expected.0.contains_key(name);
         Self(self.0.iter().filter(|(name, _)| own(name)).map(|(n, v)| (n.clone(), v.clone())).collect())

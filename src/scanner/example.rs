@@ -21,7 +21,7 @@ pub(crate) fn by_hand() -> Observed {
         image: "qualys/qcsa".to_owned(),
         image_id: IMAGE_ID.to_owned(),
         status: Status::Running,
-        started_at: Some("2026-01-01T00:00:00Z".to_owned()),
+        started_at: Some("2026-01-01T00:00:00Z".parse().unwrap()),
         exit_code: 0,
         restart_count: 0,
         limits: ActualLimits::default(),

@@ -16,9 +16,6 @@ pub struct ImageRef(String);
 
 impl ImageRef {
     /// Takes `text` as the name of an image.
-    ///
-    /// # Errors
-    /// When no engine could know an image by it.
     pub fn parse(text: &str) -> Result<Self> {
         if is_id(text) || is_reference(text) {
             return Ok(Self(text.to_owned()));
@@ -29,19 +26,16 @@ impl ImageRef {
     }
 
     /// As the user wrote it, which the engine understands too.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// Whether this can only be an image that is already there: an id names no registry.
-    #[must_use]
     pub fn is_id(&self) -> bool {
         is_id(&self.0)
     }
 
     /// The registry that has it, as credentials are filed under.
-    #[must_use]
     pub fn registry(&self) -> &str {
         match self.0.split_once('/') {
             Some((domain, _)) if domain.contains(['.', ':']) || domain == "localhost" => domain,
@@ -51,7 +45,6 @@ impl ImageRef {
 
     /// In the spelling of `docker images`: the default registry, its library and the default tag made explicit or left out
     /// alike for all spellings of one image.
-    #[must_use]
     pub fn familiar(&self) -> String {
         let (name, tag) = self.name_and_tag();
         let name = name.strip_prefix("docker.io/").or_else(|| name.strip_prefix("index.docker.io/")).unwrap_or(name);
@@ -59,7 +52,6 @@ impl ImageRef {
     }
 
     /// Name and tag (or digest) for a pull; `latest` where neither is given, as `docker pull` does.
-    #[must_use]
     pub fn name_and_tag(&self) -> (&str, &str) {
         if let Some(parts) = self.0.split_once('@') {
             return parts;

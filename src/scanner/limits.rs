@@ -32,7 +32,6 @@ pub enum MemorySwap {
 
 impl MemorySwap {
     /// As the engine's API writes it.
-    #[must_use]
     pub fn to_api(self) -> i64 {
         match self {
             Self::Unlimited => -1,
@@ -56,37 +55,31 @@ pub struct Cpus(u64);
 
 impl Cpus {
     /// From the engine's `NanoCpus`.
-    #[must_use]
     pub const fn from_nano(nano: u64) -> Self {
         Self(nano)
     }
 
     /// From a quota and period of the kernel's scheduler, in microseconds.
-    #[must_use]
     pub fn from_quota(quota: u64, period: u64) -> Self {
         Self(u64::try_from(u128::from(quota) * 1_000_000_000 / u128::from(period.max(1))).unwrap_or(u64::MAX))
     }
 
     /// As a quota of `period`, both in microseconds, which is all that the kernel's scheduler can tell apart.
-    #[must_use]
     pub fn to_quota(self, period: u64) -> u64 {
         u64::try_from((u128::from(self.0) * u128::from(period) + 500_000_000) / 1_000_000_000).unwrap_or(u64::MAX)
     }
 
     /// As the engine's API writes them.
-    #[must_use]
     pub fn to_api(self) -> i64 {
         i64::try_from(self.0).unwrap_or(i64::MAX)
     }
 
     /// In whole billionths, whose sums are exact.
-    #[must_use]
     pub const fn to_nano(self) -> u64 {
         self.0
     }
 
     /// As people write them.
-    #[must_use]
     pub fn to_f64(self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "a host has far less than 2^53 billionths of CPUs")]
         {
@@ -138,19 +131,22 @@ impl Limits {
     }
 
     /// Bytes of memory, or no limit.
-    #[must_use]
     pub const fn memory(&self) -> Option<u64> {
         self.memory
     }
 
     /// As the task gave it.
-    #[must_use]
     pub const fn memory_swap_given(&self) -> Option<MemorySwap> {
         self.memory_swap
     }
 
+    /// Memory in bytes, memory and swap together, and CPUs, as the task gave them.
+    pub const fn given(&self) -> (Option<u64>, Option<MemorySwap>, Option<Cpus>) {
+        let Self { memory, memory_swap, cpus } = *self;
+        (memory, memory_swap, cpus)
+    }
+
     /// Memory and swap together as the engine will have it: twice the memory where the task does not say.
-    #[must_use]
     pub fn memory_swap(&self) -> Option<MemorySwap> {
         self.memory.map(|memory| self.memory_swap.unwrap_or(MemorySwap::Bytes(memory.saturating_mul(2))))
     }
@@ -173,9 +169,6 @@ enum Amount<T> {
 
 impl LimitsWish {
     /// Takes the three options; nothing, an empty text and 0 mean no limit.
-    ///
-    /// # Errors
-    /// When a value is no size, number or percentage.
     pub fn parse(memory: Option<&str>, memory_swap: Option<&str>, cpus: Option<&str>) -> Result<Self> {
         Ok(Self {
             memory: amount("memory", SIZE, memory, 100.0, size::parse)?,
@@ -189,7 +182,6 @@ impl LimitsWish {
     }
 
     /// Whether the host's figures are needed to know what is meant.
-    #[must_use]
     pub const fn is_relative(&self) -> bool {
         matches!(self.memory, Some(Amount::Percent(_)))
             || matches!(self.memory_swap, Some(Amount::Percent(_)))
@@ -197,9 +189,6 @@ impl LimitsWish {
     }
 
     /// The limits on a host of this `capacity`: whole MiB and hundredths of CPUs, rounded down.
-    ///
-    /// # Errors
-    /// When Docker would refuse their combination.
     pub fn resolve(&self, capacity: &Capacity) -> Result<Limits> {
         let share = |percent: f64| {
             #[expect(clippy::cast_precision_loss, reason = "no host has 2^53 bytes")]
@@ -275,13 +264,13 @@ pub struct ActualLimits {
 
 impl From<&Limits> for ActualLimits {
     fn from(limits: &Limits) -> Self {
-        Self { memory: limits.memory, memory_swap: limits.memory_swap(), cpus: limits.cpus, cpu_period: None }
+        let Limits { memory, memory_swap: _, cpus } = *limits;
+        Self { memory, memory_swap: limits.memory_swap(), cpus, cpu_period: None }
     }
 }
 
 impl ActualLimits {
     /// Whether these are the `wanted` CPUs, as far as they can be told apart.
-    #[must_use]
     pub fn has_cpus(&self, wanted: Option<Cpus>) -> bool {
         match (self.cpus, wanted, self.cpu_period) {
             (Some(actual), Some(wanted), Some(period)) => actual.to_quota(period) == wanted.to_quota(period),

@@ -24,21 +24,18 @@ pub struct Mount {
 
 impl Mount {
     /// From what the engine reports, with `mode` such as `z` or `rw,Z`.
-    #[must_use]
     pub fn new(source: &str, destination: &str, read_write: bool, mode: &str) -> Self {
         let relabel = mode.split(',').any(|flag| flag.eq_ignore_ascii_case("z"));
         Self { source: plain(source), destination: plain(destination), read_write, relabel }
     }
 
     /// Whether this serves a scanner that wants `source`; a missing `z` matters only where the engine enforces labels.
-    #[must_use]
     pub fn serves(&self, source: &str, labels_enforced: bool) -> bool {
         self.source == source && self.read_write && (self.relabel || !labels_enforced)
     }
 
     /// Whether its container works in the directory `other` or below it; or above it, when that is its own private store (a
     /// backup of all private directories is in nobody's way).
-    #[must_use]
     pub fn overlaps(&self, other: &str) -> bool {
         let below = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
         self.source == other
@@ -48,7 +45,6 @@ impl Mount {
 }
 
 /// `source:destination:z`, as the vendor's command has it.
-#[must_use]
 pub fn bind(source: &str, destination: &str) -> String {
     format!("{source}:{destination}:z")
 }

@@ -15,9 +15,6 @@ pub struct Name(String);
 
 impl Name {
     /// Takes `text` as a container's name.
-    ///
-    /// # Errors
-    /// When Docker would not, or when the name is one that a replacement uses while it is at work.
     pub fn parse(text: &str) -> Result<Self> {
         let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
         let valid = first.bytes().all(|b| b.is_ascii_alphanumeric())
@@ -38,32 +35,22 @@ impl Name {
     }
 
     /// The name itself, without the slash that the engine puts before it.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The name under which a replacement waits for its turn.
-    #[must_use]
     pub fn incoming(&self) -> String {
         format!("{}{INCOMING}", self.0)
     }
 
-    /// Whether a container called `name` is this scanner, or what a replacement has of it.
-    #[must_use]
-    pub fn owns(&self, name: &str) -> bool {
-        name == self.0 || of_scanner(name) == self.0
-    }
-
     /// The name that the old scanner has until its replacement is known to work.
-    #[must_use]
     pub fn outgoing(&self) -> String {
         format!("{}{OUTGOING}", self.0)
     }
 }
 
 /// The name of the scanner that a container called `name` belongs to: its own, unless a replacement gave it another.
-#[must_use]
 pub fn of_scanner(name: &str) -> &str {
     name.strip_suffix(INCOMING).or_else(|| name.strip_suffix(OUTGOING)).unwrap_or(name)
 }
@@ -103,16 +90,5 @@ mod tests {
     #[case("ab.qcss-new")]
     fn refuses_the_rest_and_shows_it(#[case] text: &str) {
         assert!(Name::parse(text).unwrap_err().message.ends_with(&format!("got: `{text}`")));
-    }
-
-    #[rstest]
-    #[case("ab", true)]
-    #[case("ab.qcss-new", true)]
-    #[case("ab.qcss-old", true)]
-    #[case("ab.qcss", false)]
-    #[case("abc", false)]
-    #[case("a", false)]
-    fn a_replacements_containers_belong_to_the_scanner(#[case] container: &str, #[case] owned: bool) {
-        assert_eq!(Name::parse("ab").unwrap().owns(container), owned);
     }
 }

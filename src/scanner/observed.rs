@@ -1,6 +1,9 @@
 //! A container as it is, in the domain's terms.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::environment::Environment;
 use super::limits::ActualLimits;
@@ -29,7 +32,6 @@ pub enum Status {
 
 impl Status {
     /// Docker's word.
-    #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
             Self::Created => "created",
@@ -43,7 +45,6 @@ impl Status {
     }
 
     /// Whether a stop has something to do.
-    #[must_use]
     pub const fn is_up(self) -> bool {
         matches!(self, Self::Running | Self::Paused | Self::Restarting)
     }
@@ -51,7 +52,7 @@ impl Status {
 
 /// What a replacement notes on itself about the scanner whose place it takes (labels of the new container).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Replaces {
+pub struct Note {
     /// The old container.
     pub id: String,
     /// Whether the old one was up.
@@ -73,8 +74,8 @@ pub struct Observed {
     pub image_id: String,
     /// What it does now.
     pub status: Status,
-    /// When it was last started, RFC 3339 as the engine writes it; `None` before the first start.
-    pub started_at: Option<String>,
+    /// When it was last started; `None` before the first start.
+    pub started_at: Option<Timestamp>,
     /// How it last ended.
     pub exit_code: i64,
     /// How often its restart policy brought it back.
@@ -100,27 +101,29 @@ pub struct Observed {
     /// Its own grace between SIGTERM and SIGKILL, in seconds.
     pub stop_timeout: Option<i64>,
     /// Set on a replacement.
-    pub replaces: Option<Replaces>,
+    pub replaces: Option<Note>,
     /// Whether the engine is Podman, which reports some things in its own way.
     pub podman: bool,
 }
 
 impl Observed {
     /// The mount at `destination`.
-    #[must_use]
     pub fn mount(&self, destination: &str) -> Option<&Mount> {
         self.mounts.iter().find(|mount| mount.destination == destination)
     }
 
+    /// How long ago it was last started; `None` before that, or where a clock was set.
+    pub fn age(&self) -> Option<Duration> {
+        Duration::try_from(Timestamp::now().duration_since(self.started_at?)).ok()
+    }
+
     /// Whether its limits and its restart policy can be changed as it is. Podman has no call for that (seen on 4.3), and no
     /// daemon whose restart would bring containers back.
-    #[must_use]
     pub fn is_updatable(&self) -> bool {
         !self.podman
     }
 
     /// Whether this is a scanner, whoever made it: it has one of its mounts, or a personalization code.
-    #[must_use]
     pub fn is_scanner(&self) -> bool {
         self.mount(mount::PRIVATE).is_some()
             || self.mount(mount::SHARED).is_some()

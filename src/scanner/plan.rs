@@ -8,12 +8,17 @@ use super::desired::{Desired, Request, Wish};
 use super::directory::Directory;
 use super::image::WantedImage;
 use super::observed::{Observed, Status};
+use super::operation::{Operation, Role, Update};
 use super::purge::purged;
 use super::refusal::{self, no_directory};
 use super::situation::{OnHost, Situation};
-use super::step::{Step, Update};
 use crate::error::{Error, Kind, Result};
 use crate::protocol::arguments::{Recreate, State};
+
+/// The way of a difference that a new directory removes.
+const CREATE_DIRECTORY: &str = "create_directory";
+/// The way of a difference that a new container removes.
+const REPLACE: &str = "replace";
 
 /// How much of a scanner's limits the host must be able to give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,15 +51,12 @@ pub struct Plan {
     pub differences: Vec<Difference>,
     /// Every managed field, also those that are as wanted, for `diff`.
     pub comparisons: Vec<Comparison>,
-    /// What, in order.
-    pub steps: Vec<Step>,
+    /// The operations, in order.
+    pub operations: Vec<Operation>,
 }
 
 impl Plan {
     /// The plan for `request` in `situation`.
-    ///
-    /// # Errors
-    /// When it must not be carried out: the container is no scanner, a path is no directory, a replacement is forbidden.
     pub fn make(request: &Request, situation: &Situation) -> Result<Self> {
         if let Some(observed) = &situation.observed {
             refusal::refuse_others(observed)?;
@@ -63,16 +65,24 @@ impl Plan {
         match (request.wish.state, &situation.observed, &request.desired) {
             (State::Absent, observed, _) => plan.absent(request, observed.as_ref(), situation)?,
             (_, Some(observed), Some(desired)) => {
+                plan.fetch_first(situation);
                 plan.directories(desired, situation)?;
                 plan.existing(&request.wish, desired, observed, situation)?;
             }
             (_, None, Some(desired)) => {
+                plan.fetch_first(situation);
                 plan.directories(desired, situation)?;
-                plan.missing(&request.wish, desired, situation);
+                plan.missing(&request.wish, desired);
             }
             (_, Some(observed), None) => plan.run_state(&request.wish, observed)?,
             (State::Stopped, None, None) => {}
+            (State::Started | State::Present, None, None) if situation.stranger.is_some() => {}
             (State::Started | State::Present, None, None) => return Err(refusal::no_such_scanner(request)),
+        }
+        plan.say_each_field_once();
+        let is_missing = situation.observed.is_none() && request.wish.state != State::Absent;
+        if let Some(stranger) = situation.stranger.as_ref().filter(|_| plan.replaces() || is_missing) {
+            return Err(refusal::stranger(stranger));
         }
         Ok(plan)
     }
@@ -80,59 +90,78 @@ impl Plan {
     /// Leaves out the directories in `made`, which other plans make before this one, and adds its own.
     pub fn leave_out_made(&mut self, made: &mut Vec<Directory>) {
         let earlier = made.len();
-        for step in &self.steps {
-            if let Step::CreateDirectory(path, _) = step {
+        for operation in &self.operations {
+            if let Operation::CreateDirectory(path, _) = operation {
                 made.push(path.clone());
             }
         }
         let there = made.get(..earlier).unwrap_or_default();
-        self.steps.retain(|step| !matches!(step, Step::CreateDirectory(path, _) if there.contains(path)));
+        self.operations.retain(|it| !matches!(it, Operation::CreateDirectory(path, _) if there.contains(path)));
         let is_there = |value: &Value| there.iter().any(|path| value == path.as_str());
-        let way = Step::CREATE_DIRECTORY;
+        let way = CREATE_DIRECTORY;
         self.differences.retain(|difference| difference.way != way || !is_there(&difference.after));
     }
 
     /// Whether there is nothing to do.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+        self.operations.is_empty()
     }
 
     /// Whether a scanner begins to use its code and its private directory, or these are deleted.
-    #[must_use]
     pub fn claims_identity(&self) -> bool {
-        let claims = |step: &Step| {
-            step.starts() || matches!(step, Step::Create | Step::Replace { .. } | Step::PurgeDirectory(_))
+        let claims = |it: &Operation| {
+            it.starts() || matches!(it, Operation::Create | Operation::Replace { .. } | Operation::PurgeDirectory(_))
         };
-        self.steps.iter().any(claims)
+        self.operations.iter().any(claims)
     }
 
     /// Whether a container is made.
-    #[must_use]
     pub fn creates(&self) -> bool {
-        self.steps.iter().any(|step| matches!(step, Step::Create | Step::Replace { .. }))
+        self.operations.iter().any(|it| matches!(it, Operation::Create | Operation::Replace { .. }))
+    }
+
+    /// Whether the scanner is replaced.
+    pub fn replaces(&self) -> bool {
+        self.operations.iter().any(|it| matches!(it, Operation::Replace { .. }))
     }
 
     /// What of the host the scanner asks for. A restart asks for nothing: it has what it had.
-    #[must_use]
     pub fn asks(&self) -> Asks {
-        let asks = |step: &Step| match step {
-            Step::Create | Step::Replace { .. } | Step::Start => Asks::All,
-            Step::Update(Update { grows: true, .. }) => Asks::Growth,
+        let asks = |it: &Operation| match it {
+            Operation::Create | Operation::Replace { .. } | Operation::Start(_) => Asks::All,
+            Operation::Update(Update { grows: true, .. }) => Asks::Growth,
             _ => Asks::Nothing,
         };
-        self.steps.iter().map(asks).max().unwrap_or(Asks::Nothing)
+        self.operations.iter().map(asks).max().unwrap_or(Asks::Nothing)
     }
 
-    /// Whether a start is among the steps.
-    #[must_use]
+    /// Whether a start is among the operations.
     pub fn starts(&self) -> bool {
-        self.steps.iter().any(Step::starts)
+        self.operations.iter().any(Operation::starts)
     }
 
-    fn step(&mut self, step: Step, field: &'static str, before: impl Into<Value>, after: impl Into<Value>) {
-        self.differences.push(Difference { field, before: before.into(), after: after.into(), way: step.word() });
-        self.steps.push(step);
+    fn add(&mut self, operation: Operation, field: &'static str, before: impl Into<Value>, after: impl Into<Value>) {
+        let way = operation.word().unwrap_or_default();
+        self.differs(field, before, after, way);
+        self.operations.push(operation);
+    }
+
+    fn differs(&mut self, field: &'static str, before: impl Into<Value>, after: impl Into<Value>, way: &'static str) {
+        self.differences.push(Difference { field, before: before.into(), after: after.into(), way });
+    }
+
+    /// A start is one only when the scanner stays up.
+    fn settle(&mut self, wish: &Wish) {
+        if !wish.settle.is_zero() {
+            self.operations.push(Operation::Settle(Role::Scanner));
+        }
+    }
+
+    /// A directory that is missing, and mounted from elsewhere until now, is one difference.
+    fn say_each_field_once(&mut self) {
+        let others: Vec<_> =
+            self.differences.iter().filter(|it| it.way != CREATE_DIRECTORY).map(|it| it.field).collect();
+        self.differences.retain(|it| it.way != CREATE_DIRECTORY || !others.contains(&it.field));
     }
 
     fn directories(&mut self, desired: &Desired, situation: &Situation) -> Result<()> {
@@ -140,19 +169,20 @@ impl Plan {
         match situation.shared_dir {
             OnHost::Directory(_) => {}
             OnHost::Missing => {
-                let step = Step::CreateDirectory(desired.shared_dir.clone(), None);
-                self.step(step, "shared_dir", Value::Null, desired.shared_dir.as_str());
+                let operation = Operation::CreateDirectory(desired.shared_dir.clone(), None);
+                self.add(operation, "shared_dir", Value::Null, desired.shared_dir.as_str());
             }
             OnHost::Other => return Err(no_directory("shared_dir", &desired.shared_dir)),
         }
         match (situation.identity_dir, desired.private_dir_mode) {
             (OnHost::Directory(actual), Some(mode)) if actual != mode => {
-                self.step(Step::SetMode(identity_dir, mode), "private_dir_mode", actual.to_string(), mode.to_string());
+                let operation = Operation::SetMode(identity_dir, mode);
+                self.add(operation, "private_dir_mode", actual.to_string(), mode.to_string());
             }
             (OnHost::Directory(_), _) => {}
             (OnHost::Missing, mode) => {
-                let step = Step::CreateDirectory(identity_dir.clone(), mode);
-                self.step(step, "private_dir", Value::Null, identity_dir.as_str());
+                let operation = Operation::CreateDirectory(identity_dir.clone(), mode);
+                self.add(operation, "private_dir", Value::Null, identity_dir.as_str());
             }
             (OnHost::Other, _) => return Err(no_directory("private_dir", &identity_dir)),
         }
@@ -162,11 +192,11 @@ impl Plan {
         }
     }
 
-    fn missing(&mut self, wish: &Wish, desired: &Desired, situation: &Situation) {
-        self.fetch_first(situation);
-        self.step(Step::Create, "state", "absent", wish.state.word());
+    fn missing(&mut self, wish: &Wish, desired: &Desired) {
+        self.add(Operation::Create, "state", "absent", wish.state.word());
         if wish.state == State::Started {
-            self.steps.push(Step::Start);
+            self.operations.push(Operation::Start(Role::Scanner));
+            self.settle(wish);
         }
         self.comparisons = describe(desired);
     }
@@ -175,84 +205,76 @@ impl Plan {
         let Some(image) = &situation.image else {
             return Err(Error::new(Kind::Internal, "the image was not looked up; report this as a defect"));
         };
-        self.fetch_first(situation);
         self.comparisons = compare(desired, observed, image, situation.engine);
-        let differing = |way: Way| self.comparisons.iter().filter(move |field| field.verdict == Verdict::Differs(way));
-        let mut for_replacement: Vec<_> = differing(Way::Replace).map(|field| field.field).collect();
+        let by_replacement = |it: &&Comparison| it.verdict == Verdict::Differs(Way::Replace);
+        let mut for_replacement: Vec<_> =
+            self.comparisons.iter().filter(by_replacement).map(|field| field.field).collect();
         if is_beyond_a_start(wish, observed) {
             for_replacement.push("state");
         }
         let replace = !for_replacement.is_empty() || wish.recreate == Recreate::Always;
-        let live = differing(Way::Update).next().is_some();
+        let update = Update::of(desired, observed, &self.comparisons);
         self.differences.extend(self.comparisons.iter().filter_map(|field| difference(field, replace)));
         if replace {
             refusal::refuse_replacement(wish, observed, &for_replacement)?;
             if for_replacement.is_empty() {
-                let way = Step::Replace { start: true }.word();
-                self.differences.push(Difference {
-                    field: "recreate",
-                    before: Value::Null,
-                    after: json!("always"),
-                    way,
-                });
+                self.differs("recreate", Value::Null, json!("always"), REPLACE);
             }
-            self.replace(wish, observed);
+            self.replace(wish, desired, observed);
             return Ok(());
         }
-        if live {
-            let update = Step::Update(Update::of(desired, observed, &self.comparisons));
+        if !update.changes.is_empty() {
+            let update = Operation::Update(update);
             if observed.status == Status::Restarting {
                 self.update_flapping(wish, observed, update);
                 return Ok(());
             }
-            self.steps.push(update);
+            self.operations.push(update);
         }
         self.run_state(wish, observed)
     }
 
     /// The engine cannot update what ends at any moment; and the update may be the cure, which only a new start shows.
-    fn update_flapping(&mut self, wish: &Wish, observed: &Observed, update: Step) {
-        self.steps.extend([Step::Stop, update]);
+    fn update_flapping(&mut self, wish: &Wish, observed: &Observed, update: Operation) {
+        let stop = Operation::Stop(Role::Scanner);
+        let before = observed.status.word();
         if matches!(wish.state, State::Started | State::Present) {
-            self.step(Step::Start, "state", observed.status.word(), State::Started.word());
+            self.operations.extend([stop, update]);
+            self.add(Operation::Start(Role::Scanner), "state", before, State::Started.word());
+            self.settle(wish);
         } else {
-            let way = Step::Stop.word();
-            let (before, after) = (observed.status.word().into(), State::Stopped.word().into());
-            self.differences.push(Difference { field: "state", before, after, way });
+            self.add(stop, "state", before, State::Stopped.word());
+            self.operations.push(update);
         }
     }
 
-    fn replace(&mut self, wish: &Wish, observed: &Observed) {
+    fn replace(&mut self, wish: &Wish, desired: &Desired, observed: &Observed) {
         let start = match wish.state {
             State::Started => true,
             State::Present => observed.status.is_up(),
             State::Stopped | State::Absent => false,
         };
-        self.steps.push(Step::Replace { start });
+        let policy = desired.restart_policy.unwrap_or(observed.restart_policy);
+        self.operations.push(Operation::Replace { start, policy });
         if start != observed.status.is_up() || observed.status == Status::Paused {
-            let way = if start { Step::Start.word() } else { Step::Stop.word() };
-            let after = if start { State::Started } else { State::Stopped };
-            let before = observed.status.word();
-            self.differences.push(Difference {
-                field: "state",
-                before: before.into(),
-                after: after.word().into(),
-                way,
-            });
+            let (state, way) = if start { (State::Started, "start") } else { (State::Stopped, "stop") };
+            self.differs("state", observed.status.word(), state.word(), way);
         }
     }
 
     fn run_state(&mut self, wish: &Wish, observed: &Observed) -> Result<()> {
         let before = observed.status.word();
-        let unchanged = self.steps.iter().all(|step| {
-            matches!(step, Step::CreateDirectory(..) | Step::SetMode(..) | Step::PullImage | Step::LoadImage)
-        });
+        let unchanged = self
+            .operations
+            .iter()
+            .all(|it| it.fetches() || matches!(it, Operation::CreateDirectory(..) | Operation::SetMode(..)));
         match (wish.state, observed.status) {
             (State::Started, Status::Dead) => return Err(refusal::dead(observed)),
             (State::Started, Status::Created | Status::Exited) => {
-                self.step(Step::Start, "state", before, State::Started.word());
+                self.add(Operation::Start(Role::Scanner), "state", before, State::Started.word());
+                self.settle(wish);
             }
-            (State::Started, Status::Paused) => self.step(Step::Unpause, "state", before, State::Started.word()),
+            (State::Started, Status::Paused) => self.add(Operation::Unpause, "state", before, State::Started.word()),
             (State::Stopped, status) if status.is_up() => {
                 if observed.auto_remove {
                     return Err(refusal::vanishes(
@@ -260,7 +282,7 @@ impl Plan {
                         "a stop would remove it; use state=absent if that is meant",
                     ));
                 }
-                self.step(Step::Stop, "state", before, State::Stopped.word());
+                self.add(Operation::Stop(Role::Scanner), "state", before, State::Stopped.word());
             }
             (State::Started | State::Present, status) if wish.restart && status.is_up() && unchanged => {
                 if observed.auto_remove {
@@ -269,7 +291,8 @@ impl Plan {
                         "a restart would remove it; use recreate=never and restart=no",
                     ));
                 }
-                self.step(Step::Restart, "restart", false, true);
+                self.add(Operation::Restart, "restart", false, true);
+                self.settle(wish);
             }
             _ => {}
         }
@@ -278,24 +301,28 @@ impl Plan {
 
     fn absent(&mut self, request: &Request, observed: Option<&Observed>, situation: &Situation) -> Result<()> {
         let purged = if request.wish.purge { purged(request, observed)? } else { None };
+        if observed.is_some_and(|observed| observed.status.is_up()) {
+            // It shall end in its own way, not by the removal.
+            self.operations.push(Operation::Stop(Role::Old));
+        }
         // Before the container goes: it may be all that knows the directory, should the run be interrupted.
         match (purged, situation.identity_dir) {
             (None, _) | (Some(_), OnHost::Missing) => {}
             (Some(directory), OnHost::Directory(_)) => {
-                self.step(Step::PurgeDirectory(directory.clone()), "private_dir", directory.as_str(), Value::Null);
+                self.add(Operation::PurgeDirectory(directory.clone()), "private_dir", directory.as_str(), Value::Null);
             }
             (Some(directory), OnHost::Other) => return Err(no_directory("private_dir", &directory)),
         }
         if let Some(observed) = observed {
-            self.step(Step::Remove, "state", observed.status.word(), State::Absent.word());
+            self.add(Operation::Remove(Role::Scanner), "state", observed.status.word(), State::Absent.word());
         }
         Ok(())
     }
 
     fn fetch_first(&mut self, situation: &Situation) {
-        self.steps.extend(match situation.image {
-            Some(WantedImage::ToPull) => Some(Step::PullImage),
-            Some(WantedImage::ToLoad) => Some(Step::LoadImage),
+        self.operations.extend(match situation.image {
+            Some(WantedImage::ToPull) => Some(Operation::PullImage),
+            Some(WantedImage::ToLoad) => Some(Operation::LoadImage),
             Some(WantedImage::Local { .. }) | None => None,
         });
     }
@@ -305,8 +332,8 @@ impl Plan {
 fn difference(field: &Comparison, replace: bool) -> Option<Difference> {
     let way = match field.verdict {
         Verdict::Same => return None,
-        Verdict::Differs(Way::Update) if !replace => "update",
-        Verdict::Differs(_) => "replace",
+        Verdict::Differs(Way::Update(_)) if !replace => "update",
+        Verdict::Differs(_) => REPLACE,
     };
     Some(Difference { field: field.field, before: field.before.clone(), after: field.after.clone(), way })
 }

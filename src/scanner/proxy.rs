@@ -9,9 +9,6 @@ pub struct Proxy(Secret);
 
 impl Proxy {
     /// Takes `text` as a proxy.
-    ///
-    /// # Errors
-    /// When it is not `[user:password@]host:port`; it is not shown.
     pub fn parse(text: &str) -> Result<Self> {
         let proxy = Secret::new(text);
         remember_credentials(text);
@@ -22,7 +19,6 @@ impl Proxy {
     }
 
     /// The proxy itself.
-    #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose()
     }

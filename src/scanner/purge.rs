@@ -8,9 +8,6 @@ use super::observed::Observed;
 use crate::error::{Error, Result};
 
 /// The directory that a purge would delete, where it can be known.
-///
-/// # Errors
-/// When all that is known is an existing scanner that keeps its identity in an unusual place.
 pub fn purged(request: &Request, observed: Option<&Observed>) -> Result<Option<Directory>> {
     if let Some(desired) = &request.desired {
         return Ok(Some(desired.identity_dir()));

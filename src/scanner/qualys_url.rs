@@ -27,9 +27,6 @@ pub struct QualysUrl(String);
 
 impl QualysUrl {
     /// Takes `text` as a platform's name, in any case, or as its URL.
-    ///
-    /// # Errors
-    /// When it is neither.
     pub fn parse(text: &str) -> Result<Self> {
         if let Some((_, url)) = PLATFORMS.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)) {
             return Ok(Self((*url).to_owned()));
@@ -45,13 +42,11 @@ impl QualysUrl {
     }
 
     /// The URL as the scanner gets it.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// Whether `other` leads to the same place: the host's case and a slash at the end do not count.
-    #[must_use]
     pub fn means(&self, other: &str) -> bool {
         normal(&self.0) == normal(other)
     }

@@ -30,6 +30,15 @@ pub(super) fn refuse_others(observed: &Observed) -> Result<()> {
     Ok(())
 }
 
+/// Refuses to use a name that a replacement needs and another container has.
+pub(super) fn stranger(name: &str) -> Error {
+    let message = format!(
+        "a container that no replacement of this module made has a name that a replacement uses; rename it, or remove it: \
+         `{name}`"
+    );
+    Error::new(Kind::AlreadyInUse, message)
+}
+
 /// Refuses a replacement because of `fields` where the task forbids it, or where it could not be undone.
 pub(super) fn refuse_replacement(wish: &Wish, observed: &Observed, fields: &[&str]) -> Result<()> {
     if wish.recreate == Recreate::Never {

@@ -1,46 +1,397 @@
-//! The way of a replacement, call by call: at no point of it is there no scanner, or do two run.
+//! A new container in the place of the old one, without ever losing the scanner: which operation comes next.
 //!
-//! What a kill leaves after any of these calls, and the way back from there, is [`super::recovery`]'s.
+//! A replacement is a state machine without a memory. Its state is what is observed (names, labels, status of the containers),
+//! its goal is to replace or to roll back, and [`next`] says what to do. A failure changes the goal; a run after a kill enters
+//! the same loop; a call whose answer was lost is seen to have worked, or is made again.
+//!
+//! ```text
+//! going forward         NAME        NAME.qcss-new   NAME.qcss-old
+//! create successor      old, up     new
+//! policy of old: no     old, up     new
+//! stop old              old         new
+//! rename old            .           new             old
+//! policy of new         .           new             old
+//! rename new            new         .               old
+//! start, settle         new, up     .               old
+//! remove old            new, up
+//! ```
+//!
+//! The new container notes on itself (labels) whom it replaces, whether that one was up, and its restart policy. At most one of
+//! the two has a restart policy, and only while the other does not run: an engine that comes back must not bring both with it.
+//!
+//! Rolling back takes the new one down first, gives the old one its name, policy and life back, and removes the note last. A
+//! start outlives the run that asked for it: a new container that may come to life at any moment is removed before the old one
+//! is started, and another container that is never started carries the note meanwhile. A stop outlives its sender as well: an
+//! old one that may be about to end is stopped to its end before it is started.
 
-use super::observed::Observed;
+use super::name::Name;
+use super::observed::{Note, Observed, Status};
+use super::operation::{Alias, Operation, Role};
 use super::restart_policy::RestartPolicy;
 
-/// One call; "old" has the scanner's name at first, "new" in the end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Call {
-    /// Make the new one, not running and without a restart policy, under its temporary name, with a note of whom it
-    /// replaces.
-    CreateNew,
-    /// An engine that starts in the middle must not bring the old one back beside the new one.
-    SwitchOffOld,
-    /// Stop the old one and see that it is down; fine when it was, which nobody can know until it is asked.
-    StopOld,
-    /// Put the old one aside under its other name. Not while it is up: engines refuse to rename one that is between two
-    /// starts, or has no network of its own.
-    SetOldAside,
-    /// Give the new one its restart policy, now that an engine that restarts cannot bring it back beside the old one.
-    SwitchOnNew,
-    /// Give the new one the scanner's name.
-    NameNew,
-    /// Start the new one and see it stay up.
-    StartNew,
-    /// Remove the old one: the new one is known to work.
-    RemoveOld,
+/// The containers that bear one of the names of a scanner.
+#[derive(Debug, Clone, Default)]
+pub struct Containers {
+    /// The one that has the scanner's name.
+    pub current: Option<Observed>,
+    /// `NAME.qcss-new`.
+    pub incoming: Option<Observed>,
+    /// `NAME.qcss-old`.
+    pub outgoing: Option<Observed>,
 }
 
-/// The calls that replace `old`; the new one has the restart policy `policy` in the end, and runs when `start`.
-#[must_use]
-pub fn calls(old: &Observed, policy: RestartPolicy, start: bool) -> Vec<Call> {
-    let switches = |policy: RestartPolicy| policy != RestartPolicy::No && old.is_updatable();
-    let all = [
-        (true, Call::CreateNew),
-        (switches(old.restart_policy), Call::SwitchOffOld),
-        (true, Call::StopOld),
-        (true, Call::SetOldAside),
-        (switches(policy), Call::SwitchOnNew),
-        (true, Call::NameNew),
-        (start, Call::StartNew),
-        (true, Call::RemoveOld),
-    ];
-    all.into_iter().filter_map(|(applies, call)| applies.then_some(call)).collect()
+/// A replacement that was begun and is not complete.
+#[derive(Debug, Clone, Copy)]
+pub struct Halfway<'a> {
+    /// What the new one notes about the old one.
+    pub note: &'a Note,
+    /// The old one; `None`: somebody removed it.
+    pub old: Option<&'a Observed>,
+    /// The new one.
+    pub new: &'a Observed,
+    /// The one that only carries the note, where there is one.
+    pub spare: Option<&'a Observed>,
 }
+
+/// What a replacement is to come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Goal {
+    /// The new one takes the place of `old`.
+    Replace {
+        /// The id of the old one.
+        old: String,
+        /// Whether the new one shall run.
+        start: bool,
+        /// The restart policy of the new one.
+        policy: RestartPolicy,
+    },
+    /// The new one is known to work: the old one goes.
+    Finish,
+    /// The old one comes back.
+    RollBack(RollBack),
+}
+
+/// What is known on the way back beside what is observed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "they are facts that do not exclude each other")]
+pub struct RollBack {
+    /// Whether an old one that ran is started again.
+    pub may_start: bool,
+    /// A stop of the old one may be under way, and its end must be awaited.
+    pub stop_under_way: bool,
+    /// A start of the new one may be under way.
+    pub start_under_way: bool,
+    /// The old one was started.
+    pub started: bool,
+    /// What the engine was asked to do to the old one and did not answer. As long as it may still come true, the note stays
+    /// for the next run.
+    pub in_doubt: Option<Operation>,
+}
+
+impl Containers {
+    /// The replacement that is half-way here, if one is. What only happens to bear such a name is no part of it.
+    pub fn halfway(&self) -> Option<Halfway<'_>> {
+        let note = |container: &'_ Option<Observed>| container.as_ref().and_then(|it| it.replaces.clone());
+        let incoming = self.incoming.as_ref().filter(|it| it.replaces.is_some());
+        if let (Some(new), Some(old)) = (&self.current, &self.outgoing)
+            && let Some(noted) = new.replaces.as_ref().filter(|noted| noted.id == old.id)
+        {
+            let spare = incoming.filter(|_| note(&self.incoming).is_some_and(|other| other.id == noted.id));
+            return Some(Halfway { note: noted, old: Some(old), new, spare });
+        }
+        let new = incoming?;
+        let noted = new.replaces.as_ref()?;
+        let old = [&self.current, &self.outgoing].into_iter().flatten().find(|container| container.id == noted.id);
+        Some(Halfway { note: noted, old, new, spare: None })
+    }
+
+    /// A container that bears one of the two temporary names and is no part of a replacement.
+    pub fn stranger(&self) -> Option<&Observed> {
+        let ours: Vec<_> =
+            self.halfway().into_iter().flat_map(|it| [Some(it.new), it.old, it.spare]).flatten().collect();
+        [&self.incoming, &self.outgoing].into_iter().flatten().find(|it| !ours.iter().any(|our| our.id == it.id))
+    }
+
+    /// The container that plays `role` now.
+    pub fn role(&self, role: Role) -> Option<&Observed> {
+        let halfway = self.halfway();
+        match role {
+            Role::Scanner => self.current.as_ref(),
+            Role::Old => halfway.map_or(self.current.as_ref(), |it| it.old),
+            Role::New => halfway.map(|it| it.new),
+            Role::Note => halfway.and_then(|it| it.spare),
+        }
+    }
+
+    /// The one that is the scanner to a user: of two the one that is up, else the one that was there before.
+    pub fn shown(&self) -> Option<&Observed> {
+        match self.halfway() {
+            Some(Halfway { old: Some(old), new, .. }) if !new.status.is_up() => Some(old),
+            Some(Halfway { new, .. }) if self.current.is_none() || new.status.is_up() => Some(new),
+            _ => self.current.as_ref(),
+        }
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Observed> {
+        [&self.current, &self.incoming, &self.outgoing].into_iter().flatten()
+    }
+
+    /// The same when `operation` has succeeded; what is created is like the old one.
+    fn apply(&mut self, name: &Name, operation: &Operation) {
+        let id = |containers: &Self, role| containers.role(role).map(|it| it.id.clone());
+        match *operation {
+            Operation::SetRestartPolicy(role, policy) => {
+                let id = id(self, role);
+                self.change(id.as_deref(), |it| it.restart_policy = policy);
+            }
+            Operation::Stop(role) => {
+                let id = id(self, role);
+                self.change(id.as_deref(), |it| it.status = if it.status.is_up() { Status::Exited } else { it.status });
+            }
+            Operation::Start(role) => {
+                let id = id(self, role);
+                self.change(id.as_deref(), |it| {
+                    it.status = Status::Running;
+                    // When, nobody knows before.
+                    it.started_at.get_or_insert_default();
+                });
+            }
+            Operation::Rename(role, alias) => {
+                let Some(id) = id(self, role) else { return };
+                let mut moved = [&mut self.current, &mut self.incoming, &mut self.outgoing]
+                    .into_iter()
+                    .find_map(|slot| slot.take_if(|it| it.id == id));
+                if let Some(container) = &mut moved {
+                    container.name = alias.of(name);
+                }
+                *self.slot(alias) = moved;
+            }
+            Operation::Remove(role) => {
+                let Some(id) = id(self, role) else { return };
+                for slot in [&mut self.current, &mut self.incoming, &mut self.outgoing] {
+                    slot.take_if(|it| it.id == id);
+                }
+            }
+            Operation::CreateNote | Operation::CreateSuccessor => {
+                let model = self.role(Role::New).or(self.role(Role::Old)).cloned().unwrap_or_default();
+                let note =
+                    Note { id: model.id.clone(), was_up: model.status.is_up(), restart_policy: model.restart_policy };
+                self.incoming = Some(Observed {
+                    id: format!("successor of {}", model.id),
+                    name: name.incoming(),
+                    status: Status::Created,
+                    started_at: None,
+                    restart_policy: RestartPolicy::No,
+                    replaces: model.replaces.clone().filter(|_| *operation == Operation::CreateNote).or(Some(note)),
+                    ..model
+                });
+            }
+            _ => {}
+        }
+    }
+
+    fn slot(&mut self, alias: Alias) -> &mut Option<Observed> {
+        match alias {
+            Alias::Own => &mut self.current,
+            Alias::Incoming => &mut self.incoming,
+            Alias::Outgoing => &mut self.outgoing,
+        }
+    }
+
+    fn change(&mut self, id: Option<&str>, change: impl Fn(&mut Observed)) {
+        let all = [&mut self.current, &mut self.incoming, &mut self.outgoing].into_iter().flatten();
+        all.filter(|it| Some(it.id.as_str()) == id).for_each(change);
+    }
+}
+
+impl Alias {
+    /// The name that it is for the scanner `name`.
+    pub fn of(self, name: &Name) -> String {
+        match self {
+            Self::Own => name.as_str().to_owned(),
+            Self::Incoming => name.incoming(),
+            Self::Outgoing => name.outgoing(),
+        }
+    }
+}
+
+impl RollBack {
+    /// Notes that the engine did not answer `operation`.
+    pub fn doubt(&mut self, operation: &Operation) {
+        match operation {
+            Operation::Start(Role::New) => self.start_under_way = true,
+            Operation::Stop(Role::Old)
+            | Operation::Rename(Role::Old, _)
+            | Operation::SetRestartPolicy(Role::Old, _) => {
+                self.stop_under_way |= *operation == Operation::Stop(Role::Old);
+                self.in_doubt = Some(operation.clone());
+            }
+            _ => {}
+        }
+    }
+
+    /// Forgets what was not answered and has come true by now, as `containers` show.
+    pub fn resolve(&mut self, name: &Name, containers: &Containers) {
+        let is_up = |role| containers.role(role).is_some_and(|it| it.status.is_up());
+        self.start_under_way &= !is_up(Role::New);
+        let Some(old) = containers.role(Role::Old) else { return };
+        let has_come_true = match &self.in_doubt {
+            Some(Operation::Stop(_)) => self.stop_under_way && !old.status.is_up(),
+            Some(Operation::Rename(_, alias)) => old.name == alias.of(name),
+            Some(Operation::SetRestartPolicy(_, policy)) => old.restart_policy == *policy,
+            _ => false,
+        };
+        if has_come_true {
+            self.in_doubt = None;
+        }
+        self.stop_under_way &= old.status.is_up();
+    }
+}
+
+impl Goal {
+    /// What a replacement that a run finds half-way is to come to. A new one that has its place and may work goes on; else the
+    /// old one comes back. `runs` and `may_start` are what the task wants: that the scanner runs; or at least that it may.
+    pub fn recovery(name: &Name, halfway: Halfway<'_>, runs: bool, may_start: bool) -> Self {
+        let Halfway { note, new, .. } = halfway;
+        let start = runs || (may_start && note.was_up);
+        // Without its restart policy it may be on a way back.
+        let is_whole = new.restart_policy == note.restart_policy;
+        let may_work = new.status == Status::Running || (new.status == Status::Created && start && is_whole);
+        if new.name == name.as_str() && may_work {
+            let start = start || new.status == Status::Running;
+            return Self::Replace { old: note.id.clone(), start, policy: new.restart_policy };
+        }
+        Self::RollBack(RollBack { may_start, stop_under_way: true, start_under_way: true, ..RollBack::default() })
+    }
+
+    /// The goal when `operation` is about to be done: once the old one is being removed, there is no way back to it.
+    pub fn before(self, operation: &Operation) -> Self {
+        match (self, operation) {
+            (Self::Replace { .. }, Operation::Remove(Role::Old)) => Self::Finish,
+            (goal, _) => goal,
+        }
+    }
+
+    /// The goal once `operation` has succeeded.
+    pub fn after(self, operation: &Operation) -> Self {
+        match (self, operation) {
+            (Self::Replace { .. }, Operation::Settle(_)) => Self::Finish,
+            (Self::RollBack(back), Operation::Stop(Role::Old)) => {
+                Self::RollBack(RollBack { stop_under_way: false, ..back })
+            }
+            (Self::RollBack(back), Operation::Start(Role::Old)) => Self::RollBack(RollBack { started: true, ..back }),
+            (goal, _) => goal,
+        }
+    }
+}
+
+/// The operation that brings `containers` nearer to `goal`; `None`: there is no more to do.
+pub fn next(name: &Name, containers: &Containers, goal: &Goal) -> Option<Operation> {
+    let halfway = containers.halfway();
+    match (goal, halfway) {
+        (Goal::Replace { old, .. }, None) => {
+            containers.current.as_ref().filter(|it| it.id == *old).map(|_| Operation::CreateSuccessor)
+        }
+        (Goal::Replace { start, policy, .. }, Some(halfway)) => Some(forward(name, halfway, *start, *policy)),
+        (Goal::Finish, halfway) => match halfway? {
+            Halfway { spare: Some(_), .. } => Some(Operation::Remove(Role::Note)),
+            Halfway { old, .. } => old.map(|_| Operation::Remove(Role::Old)),
+        },
+        (Goal::RollBack(_), None) => None,
+        (Goal::RollBack(back), Some(halfway)) => match halfway.old {
+            Some(old) => to_old(name, halfway, old, back),
+            None => without_old(name, containers, halfway),
+        },
+    }
+}
+
+/// What the containers will be when everything on the way to `goal` succeeds.
+pub fn foresee(name: &Name, containers: &Containers, goal: &Goal) -> Containers {
+    let (mut containers, mut goal) = (containers.clone(), goal.clone());
+    // More than any way has.
+    for _ in 0..32 {
+        let Some(operation) = next(name, &containers, &goal) else { break };
+        containers.apply(name, &operation);
+        goal = goal.after(&operation);
+    }
+    containers
+}
+
+fn forward(name: &Name, halfway: Halfway<'_>, start: bool, policy: RestartPolicy) -> Operation {
+    let Halfway { old, new, .. } = halfway;
+    if let Some(old) = old {
+        if old.restart_policy != RestartPolicy::No && old.is_updatable() {
+            return Operation::SetRestartPolicy(Role::Old, RestartPolicy::No);
+        }
+        if old.status.is_up() {
+            return Operation::Stop(Role::Old);
+        }
+        // Not while it is up: engines refuse to rename one that is between two starts, or has no network of its own.
+        if old.name == name.as_str() {
+            return Operation::Rename(Role::Old, Alias::Outgoing);
+        }
+    }
+    if new.restart_policy != policy && new.is_updatable() {
+        return Operation::SetRestartPolicy(Role::New, policy);
+    }
+    if new.name != name.as_str() {
+        return Operation::Rename(Role::New, Alias::Own);
+    }
+    match (start, new.started_at) {
+        (true, None) => Operation::Start(Role::New),
+        // Also one that has ended already, which is found out there.
+        (true, Some(_)) => Operation::Settle(Role::New),
+        (false, _) => Operation::Remove(Role::Old),
+    }
+}
+
+fn to_old(name: &Name, halfway: Halfway<'_>, old: &Observed, back: &RollBack) -> Option<Operation> {
+    let Halfway { note, new, spare, .. } = halfway;
+    let never_started = new.started_at.is_none() && !new.status.is_up();
+    // In this order: a new one that runs under its name has what it was given, and a run after a kill may go on with it.
+    if new.status.is_up() {
+        return Some(Operation::Stop(Role::New));
+    }
+    if new.restart_policy != RestartPolicy::No && new.is_updatable() {
+        // An engine that starts in the middle must not bring the new one back beside the old one.
+        return Some(Operation::SetRestartPolicy(Role::New, RestartPolicy::No));
+    }
+    if new.name == name.as_str() {
+        return Some(match (never_started && back.start_under_way, spare) {
+            (true, None) => Operation::CreateNote,
+            (_, Some(_)) => Operation::Remove(Role::New),
+            (false, None) => Operation::Rename(Role::New, Alias::Incoming),
+        });
+    }
+    let may_end = matches!(old.status, Status::Running | Status::Restarting) && never_started;
+    if back.stop_under_way && may_end && !back.started {
+        return Some(Operation::Stop(Role::Old));
+    }
+    if old.name != name.as_str() {
+        return Some(Operation::Rename(Role::Old, Alias::Own));
+    }
+    if old.restart_policy != note.restart_policy && old.is_updatable() {
+        return Some(Operation::SetRestartPolicy(Role::Old, note.restart_policy));
+    }
+    if note.was_up && back.may_start && !back.started && !old.status.is_up() {
+        return Some(Operation::Start(Role::Old));
+    }
+    // Its note goes with it, so it is the last to go.
+    back.in_doubt.is_none().then_some(Operation::Remove(Role::New))
+}
+
+/// Somebody removed the old one: the new one is the only scanner there is and takes its place, unless another has the name.
+fn without_old(name: &Name, containers: &Containers, halfway: Halfway<'_>) -> Option<Operation> {
+    let Halfway { note, new, .. } = halfway;
+    if containers.current.is_none() && new.is_scanner() {
+        if new.restart_policy != note.restart_policy && new.is_updatable() {
+            return Some(Operation::SetRestartPolicy(Role::New, note.restart_policy));
+        }
+        return (new.name != name.as_str()).then_some(Operation::Rename(Role::New, Alias::Own));
+    }
+    Some(if new.status.is_up() { Operation::Stop(Role::New) } else { Operation::Remove(Role::New) })
+}
+
+#[cfg(test)]
+mod tests;

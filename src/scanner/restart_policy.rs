@@ -20,9 +20,6 @@ pub enum RestartPolicy {
 
 impl RestartPolicy {
     /// Takes `text` as `docker run --restart` does.
-    ///
-    /// # Errors
-    /// When Docker would not.
     pub fn parse(text: &str) -> Result<Self> {
         let known = match text {
             "no" => Some(Self::No),

@@ -21,6 +21,8 @@ pub enum OnHost {
 pub struct Situation {
     /// The container of the scanner's name.
     pub observed: Option<Observed>,
+    /// The name of a container that bears a name which only a replacement gives, and is no part of one.
+    pub stranger: Option<String>,
     /// The image that is wanted, where one is.
     pub image: Option<WantedImage>,
     /// What the engine can do.

@@ -3,7 +3,6 @@
 use parse_size::Config;
 
 /// The bytes that `text` means: a number, maybe with a fraction, and one of b k m g t (also `kb`, `KiB`), in powers of 1024.
-#[must_use]
 pub fn parse(text: &str) -> Option<u64> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);

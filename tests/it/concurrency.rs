@@ -142,7 +142,7 @@ fn waiting_is_bounded_and_says_for_whom() {
     let scanner = Scanner::new(Engine::shared());
     scanner.module().args(quick()).run().changed();
     let replacing = scanner.module().args(quick()).arg("settle", 60).arg("image", "qualys/qcsa:2").start();
-    eventually("it is locked", || subject(&scanner).is_marked());
+    eventually("it is locked", || subject(&scanner).exists());
 
     let impatient =
         || by_name(&scanner).args(json!({"timeout": 3, "settle": 0, "stop_timeout": 1, "state": "stopped"}));
@@ -158,7 +158,7 @@ fn waiting_is_bounded_and_says_for_whom() {
     other.module().args(quick()).arg("timeout", 5).run().changed();
 
     replacing.signal(Signal::TERM);
-    assert!(replacing.finish().is_none());
+    replacing.finish().unwrap().refused("interrupted");
     impatient().run().changed();
     is_whole(&scanner);
 }
@@ -171,7 +171,7 @@ fn a_long_stop_or_settling_keeps_no_other_scanner_waiting() {
     eventually("it is deaf", || deaf.log().contains(" is up"));
     let stopping = by_name(&deaf).args(json!({"state": "stopped", "stop_timeout": 8})).start();
     let starting = settling.module().args(json!({"settle": 8})).start();
-    eventually("both are at it", || subject(&deaf).is_marked() && settling.containers().iter().any(|it| it.running));
+    eventually("both are at it", || subject(&deaf).exists() && settling.containers().iter().any(|it| it.running));
     let begin = Instant::now();
     quick_one.module().args(quick()).run().changed();
     assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
@@ -188,7 +188,7 @@ fn by_name(scanner: &Scanner) -> Module {
 }
 
 fn subject(scanner: &Scanner) -> Subject {
-    Subject::scanner(&Engine::shared().socket(), &scanner.name)
+    Subject::scanner(&scanner.engine.root_dir(), &scanner.name)
 }
 
 fn at_once<T: Send>(inputs: Vec<T>, run: impl Fn(T) -> Reply + Sync) -> Vec<Reply> {
@@ -203,5 +203,5 @@ fn at_once<T: Send>(inputs: Vec<T>, run: impl Fn(T) -> Reply + Sync) -> Vec<Repl
 fn is_whole(scanner: &Scanner) {
     let containers = scanner.containers();
     assert!(containers.iter().all(|container| container.name == scanner.name), "{containers:#?}");
-    assert!(!subject(scanner).is_marked());
+    assert!(!subject(scanner).exists());
 }

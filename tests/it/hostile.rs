@@ -330,8 +330,8 @@ fn a_clock_that_was_set_makes_no_scanner_dead(
     engine.answer(move |_, path| {
         let found = |value: Value| (200, value.to_string().into_bytes());
         match path {
-            "/_ping" => found(json!("OK")),
-            "/containers/scanner/json" | "/containers/1/json" => found(json!({
+            "/containers/json" => found(json!([{"Id": "1", "Names": ["/scanner"]}])),
+            "/containers/1/json" => found(json!({
                 "Id": "1", "Name": "/scanner", "Image": "sha256:1111", "RestartCount": 3,
                 "State": {"Status": "running", "Running": true, "StartedAt": started_at},
                 "Config": {"Env": ["PERSONALIZATION_CODE=21808056913298"]},

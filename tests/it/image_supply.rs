@@ -158,7 +158,7 @@ fn a_missing_image_is_pulled_unless_never() {
     }
     assert_eq!(
         module().check().run().changed().actions(),
-        ["create_directory", "create_directory", "pull_image", "create", "start"]
+        ["pull_image", "create_directory", "create_directory", "create", "start"]
     );
     assert!(!engine.try_docker(&["image", "inspect", &image]).status.success());
     assert_eq!(module().run().changed().actions()[0], "pull_image");

@@ -45,7 +45,7 @@ fn a_pull_that_fails_touches_nothing(#[case] pull: &str, #[case] image: &str) {
     scanner.by_hand(&[]);
     let task = || scanner.module().args(json!({"pull": pull, "image": image}));
     let message = untouched(&scanner, || foretold(&scanner, task)).refused("image_not_found");
-    assert!(message.contains("not to be had") && message.ends_with(&format!("`{image}`")), "{message}");
+    assert!(message.contains("cannot get the image from ") && message.ends_with(&format!("`{image}`")), "{message}");
     // The run state, and the end, of a scanner do not need its image.
     foretold(&scanner, || scanner.run_state().arg("state", "stopped")).changed();
     foretold(&scanner, || task().arg("state", "absent")).changed();

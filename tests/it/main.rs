@@ -29,6 +29,8 @@ mod faults;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
+mod half_way;
+#[cfg(test)]
 mod host_playbooks;
 #[cfg(test)]
 mod hostile;
@@ -38,6 +40,8 @@ mod image_supply;
 mod images;
 #[cfg(test)]
 mod info;
+#[cfg(test)]
+mod interrupted;
 #[cfg(test)]
 mod late;
 #[cfg(test)]

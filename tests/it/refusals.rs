@@ -331,7 +331,7 @@ fn a_program_that_is_no_engine(#[case] answer: &'static str) {
             }
         }
     });
-    unreachable(&path, if answer == "(silent)" { "give more timeout" } else { "is no Docker engine" });
+    unreachable(&path, if answer == "(silent)" { "give more timeout" } else { "is not a Docker engine" });
 }
 
 #[test]

@@ -1,46 +1,18 @@
 use serde_json::{Value, json};
 
-use super::super::fixtures::{self, container, image};
+use super::super::fixtures::{container, lines, said};
+use super::super::translate::{REPLACES, RESTART_POLICY, WAS_UP};
 use super::*;
+use crate::protocol::options::OPTIONS;
+use crate::scanner::compare::tests::ELSEWHERE;
+use crate::scanner::compare::{EngineTraits, Verdict, compare};
 use crate::scanner::desired::tests::request;
 use crate::scanner::environment::Environment;
+use crate::scanner::example::by_hand;
+use crate::scanner::image::WantedImage;
 
 fn desired(options: &Value) -> Desired {
     request(options).unwrap().desired.unwrap()
-}
-
-/// The successor's body and further networks, as they go over the wire.
-fn successor_json(options: &Value, old: Value, image: Option<&ImageConfig>) -> Value {
-    let container = container(old);
-    let env = image.map(|image| Environment::from_entries(image.env.iter().flatten()));
-    let successor = successor(&desired(options), &container.observe(env), &container.inspected, image);
-    said(&json!({"body": successor.body, "further networks": successor.further_networks}))
-}
-
-/// Without what says nothing.
-fn said(value: &Value) -> Value {
-    let silent = |value: &Value| [json!(null), json!(""), json!([]), json!({}), json!(0), json!(false)].contains(value);
-    match value {
-        Value::Object(fields) => {
-            fields.iter().map(|(key, value)| (key.clone(), said(value))).filter(|(_, value)| !silent(value)).collect()
-        }
-        Value::Array(items) => items.iter().map(said).collect(),
-        other => other.clone(),
-    }
-}
-
-/// One field a line.
-fn lines(value: &Value) -> String {
-    let line = |(key, value): (&String, &Value)| match (key.as_str(), value) {
-        ("body" | "HostConfig", nested) => lines(nested),
-        _ => format!("{key}: {value}"),
-    };
-    value.as_object().unwrap().iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-/// The same scanner, made anew.
-fn same() -> Value {
-    json!({"personalization_code": "21808056913298"})
 }
 
 #[test]
@@ -73,219 +45,105 @@ fn every_option_reaches_the_engine() {
 }
 
 #[test]
-fn a_successor_of_the_vendors_limited_sample_has_nothing_of_the_image() {
-    insta::assert_snapshot!(lines(&successor_json(&same(), fixtures::json("limited"), Some(&image("image")))), @r#"
-    Env: ["PERSONALIZATION_CODE=21808056913298","QUALYS_URL=https://qualysguard.qualys.com"]
-    Binds: ["/usr/qualys/shared:/usr/local/qualys:z","/usr/qualys/private/21808056913298:/usr/local/qualys/admin/etc:z"]
-    CgroupnsMode: "host"
-    IpcMode: "private"
-    LogConfig: {"Type":"json-file"}
-    MaskedPaths: ["/proc/asound","/proc/acpi","/proc/kcore","/proc/keys","/proc/latency_stats","/proc/timer_list","/proc/timer_stats","/proc/sched_debug","/proc/scsi","/sys/firmware"]
-    NetworkMode: "default"
-    ReadonlyPaths: ["/proc/bus","/proc/fs","/proc/irq","/proc/sys","/proc/sysrq-trigger"]
+fn a_note_has_the_three_labels_and_nothing_that_a_scanner_has() {
+    let successor = by_hand().with_label(REPLACES, "old").with_label(WAS_UP, "true").with_label(RESTART_POLICY, "no");
+    insta::assert_snapshot!(lines(&said(&note(&successor))), @r#"
+    Cmd: ["true"]
+    NetworkMode: "none"
     RestartPolicy: {"Name":"no"}
-    Runtime: "runc"
-    ShmSize: 67108864
-    Image: "qualys/qcsa"
-    Labels: {"qcss_scanner.replaces":"fdc38c09a57048350b60b61a5b71705292750b1e14b6a64a5aac4ef09115f41b","qcss_scanner.restart_policy":"no","qcss_scanner.was_up":"true"}
+    Image: "sha256:1111"
+    Labels: {"qcss_scanner.replaces":"old","qcss_scanner.restart_policy":"no","qcss_scanner.was_up":"true"}
     "#);
-}
-
-#[test]
-fn a_successor_takes_over_everything_that_the_task_does_not_manage() {
-    insta::assert_snapshot!(lines(&successor_json(&same(), fixtures::json("rich"), Some(&image("image-rich")))), @r#"
-    Cmd: ["serve","--now"]
-    Entrypoint: ["scanner"]
-    Env: ["PERSONALIZATION_CODE=21808056913298","QUALYS_URL=https://qualysguard.qualys.com"]
-    Binds: ["named:/named:ro","/usr/qualys/extra:/extra","63b0ab5ab93d45d20a0faa4caad93b3ea792206f465da90abf29d714fa2e9d8d:/anonymous","/usr/qualys/shared:/usr/local/qualys:z","/usr/qualys/private/21808056913298:/usr/local/qualys/admin/etc:z"]
-    CapAdd: ["CAP_NET_ADMIN"]
-    CapDrop: ["CAP_MKNOD"]
-    CgroupnsMode: "host"
-    Devices: [{"CgroupPermissions":"rwm","PathInContainer":"/dev/null","PathOnHost":"/dev/null"}]
-    Dns: ["1.1.1.1"]
-    ExtraHosts: ["a:1.2.3.4"]
-    Init: true
-    IpcMode: "private"
-    LogConfig: {"Config":{"max-size":"1m"},"Type":"json-file"}
-    MaskedPaths: ["/proc/asound","/proc/acpi","/proc/kcore","/proc/keys","/proc/latency_stats","/proc/timer_list","/proc/timer_stats","/proc/sched_debug","/proc/scsi","/sys/firmware"]
-    MemorySwappiness: 10
-    Mounts: [{"Target":"/tmp/x","Type":"tmpfs"}]
-    NetworkMode: "back"
-    OomScoreAdj: 5
-    PidsLimit: 500
-    PortBindings: {"8080/tcp":[{"HostIp":"127.0.0.1","HostPort":"18080"}]}
-    ReadonlyPaths: ["/proc/bus","/proc/fs","/proc/irq","/proc/sys","/proc/sysrq-trigger"]
-    RestartPolicy: {"Name":"no"}
-    Runtime: "runc"
-    SecurityOpt: ["no-new-privileges","label=disable"]
-    ShmSize: 33554432
-    Sysctls: {"net.ipv4.ip_forward":"0"}
-    Ulimits: [{"Hard":200,"Name":"nofile","Soft":100}]
-    Hostname: "scanner.example"
-    Image: "qualys/qcsa"
-    Labels: {"both":"container","mine":"1","qcss_scanner.replaces":"64b6b603511bcf3956d0621b61617986de4cfe7535d7774cf8db61616df4f8bb","qcss_scanner.restart_policy":"on-failure:3","qcss_scanner.was_up":"true"}
-    NetworkingConfig: {"EndpointsConfig":{"back":{"Aliases":["scan","scanner.example"],"IPAMConfig":{"IPv4Address":"10.77.0.9"},"Links":["other:peer"]}}}
-    StopSignal: "SIGQUIT"
-    StopTimeout: 33
-    User: "0"
-    WorkingDir: "/work"
-    further networks: [["front",{"Aliases":["f1","scanner.example"]}],["three",{"Aliases":["scanner.example"]}]]
-    "#);
-}
-
-#[test]
-fn with_the_image_gone_what_may_be_its_own_stays_behind() {
-    let successor = successor_json(&same(), fixtures::json("rich"), None);
-    let body = successor["body"].as_object().unwrap();
-    for field in ["User", "Cmd", "Entrypoint", "WorkingDir", "Healthcheck", "StopSignal", "ExposedPorts"] {
-        assert!(!body.contains_key(field), "{field} is carried over");
-    }
-    assert_eq!(body["Hostname"], "scanner.example");
-}
-
-#[test]
-fn a_command_behind_an_entrypoint_of_its_own_goes_over_even_if_it_is_the_images() {
-    let command = |entrypoint: Value, command: Value| {
-        let mut old = fixtures::json("rich");
-        old["Config"]["Entrypoint"] = entrypoint;
-        old["Config"]["Cmd"] = command;
-        let body = &successor_json(&same(), old, Some(&image("image-rich")))["body"];
-        json!([body["Entrypoint"], body["Cmd"]]).to_string()
-    };
-    assert_eq!(command(json!(["env"]), json!(["scanner"])), r#"[["env"],["scanner"]]"#);
-    assert_eq!(command(json!(["env"]), json!(null)), r#"[["env"],null]"#);
-    assert_eq!(command(json!(["sh", "-c"]), json!(["scanner"])), "[null,null]");
-    assert_eq!(command(json!(["sh", "-c"]), json!(["serve"])), r#"[null,["serve"]]"#);
-}
-
-#[test]
-fn links_are_asked_for_as_the_docker_command_does() {
-    let successor = successor_json(&same(), fixtures::json("linked"), Some(&image("image")));
-    assert_eq!(successor["body"]["HostConfig"]["Links"], json!(["peer:other", "peer:peer"]));
-    assert_eq!(successor["body"]["HostConfig"]["Privileged"], true);
-    assert_eq!(successor["body"]["HostConfig"]["SecurityOpt"], json!(["label=user:x", "label=type:y"]));
-}
-
-#[test]
-fn what_the_engine_derived_from_privileges_goes_with_them() {
-    let successor = |options: &Value, mut old: Value| {
-        old["HostConfig"]["SecurityOpt"] = json!(["no-new-privileges", "label=disable"]);
-        successor_json(options, old, Some(&image("image")))["body"]["HostConfig"].clone()
-    };
-    let privileged = json!({"privileged": true});
-    let gained = successor(&privileged, fixtures::json("limited"));
-    assert_eq!([&gained["MaskedPaths"], &gained["ReadonlyPaths"]], [&Value::Null; 2]);
-    assert_eq!(gained["SecurityOpt"], json!(["no-new-privileges"]));
-    let lost = successor(&json!({"privileged": false}), fixtures::json("linked"));
-    assert_eq!([&lost["Privileged"], &lost["MaskedPaths"], &lost["ReadonlyPaths"]], [&Value::Null; 3]);
-    assert_eq!(lost["SecurityOpt"], json!(["no-new-privileges"]));
-    let kept = successor(&json!({}), fixtures::json("limited"));
-    assert!(kept["MaskedPaths"].is_array());
-    assert_eq!(kept["SecurityOpt"], json!(["no-new-privileges", "label=disable"]));
-}
-
-#[test]
-fn another_network_takes_the_place_of_the_first_one_and_the_others_stay() {
-    let networks = |network: &str| {
-        let options = json!({"network": network});
-        let successor = successor_json(&options, fixtures::json("rich"), Some(&image("image-rich")));
-        assert_eq!(successor["body"]["HostConfig"]["NetworkMode"], network);
-        json!([successor["body"]["NetworkingConfig"]["EndpointsConfig"], successor["further networks"]]).to_string()
-    };
-    assert_eq!(
-        networks("v6"),
-        r#"[null,[["front",{"Aliases":["f1","scanner.example"]}],["three",{"Aliases":["scanner.example"]}]]]"#
-    );
-    assert_eq!(
-        networks("front"),
-        r#"[{"front":{"Aliases":["f1","scanner.example"]}},[["three",{"Aliases":["scanner.example"]}]]]"#
-    );
-}
-
-#[test]
-fn only_the_engines_own_alias_and_hostname_are_left_behind() {
-    let mut old = fixtures::json("rich");
-    // The beginning of the id as well, but chosen by a person.
-    old["Config"]["Hostname"] = json!("64b6");
-    old["NetworkSettings"]["Networks"]["back"]["Aliases"] = json!(["6", "64b6b603511b", "64b6b603511"]);
-    let successor = successor_json(&same(), old, Some(&image("image-rich")));
-    assert_eq!(successor["body"]["Hostname"], "64b6");
-    let aliases = &successor["body"]["NetworkingConfig"]["EndpointsConfig"]["back"]["Aliases"];
-    assert_eq!(*aliases, json!(["6", "64b6b603511"]));
-}
-
-#[test]
-fn podmans_default_network_has_another_name_than_its_mode() {
-    let mut old = fixtures::json("limited");
-    old["HostConfig"]["NetworkMode"] = json!("bridge");
-    let networks = old["NetworkSettings"]["Networks"].as_object_mut().unwrap();
-    let bridge = networks.remove("bridge").unwrap();
-    networks.insert("podman".to_owned(), bridge);
-    let successor = successor_json(&same(), old.clone(), Some(&image("image")));
-    // It would be refused: the container is on this network already.
-    assert_eq!(successor["further networks"], Value::Null);
-    let moved = successor_json(&json!({"network": "v6"}), old, Some(&image("image")));
-    assert_eq!(moved["further networks"], Value::Null);
-}
-
-#[test]
-fn an_anonymous_volume_given_as_a_mount_goes_over_with_its_data() {
-    let mut old = fixtures::json("limited");
-    old["HostConfig"]["Mounts"] = json!([
-        {"Type": "volume", "Target": "/data"},
-        {"Type": "volume", "Source": "named", "Target": "/named", "ReadOnly": true},
-    ]);
-    old["Mounts"].as_array_mut().unwrap().extend([
-        json!({"Type": "volume", "Name": "0123", "Source": "/v/0123/_data", "Destination": "/data", "RW": true}),
-        json!({"Type": "volume", "Name": "named", "Source": "/v/named/_data", "Destination": "/named", "RW": false}),
-    ]);
-    let successor = successor_json(&same(), old, Some(&image("image")));
-    assert_eq!(
-        successor["body"]["HostConfig"]["Mounts"],
-        json!([
-            {"Type": "volume", "Source": "0123", "Target": "/data"},
-            {"Type": "volume", "Source": "named", "Target": "/named", "ReadOnly": true},
-        ])
-    );
-}
-
-#[test]
-fn a_chain_of_successors_keeps_no_old_notes() {
-    let mut old = fixtures::json("limited");
-    old["Config"]["Labels"] = json!({(REPLACES): "older", (WAS_UP): "false", (RESTART_POLICY): "always", "mine": "1"});
-    let labels = &successor_json(&same(), old.clone(), Some(&image("image")))["body"]["Labels"];
-    assert_eq!(*labels, json!({(REPLACES): old["Id"], (WAS_UP): "true", (RESTART_POLICY): "no", "mine": "1"}));
-}
-
-#[test]
-fn limits_of_the_task_replace_every_form_of_the_old_ones() {
-    let options = json!({"memory": "1g", "cpus": 2});
-    let host_config =
-        &successor_json(&options, fixtures::json("rich"), Some(&image("image-rich")))["body"]["HostConfig"];
-    let limits =
-        ["Memory", "MemorySwap", "NanoCpus", "CpuQuota", "CpuPeriod", "MemorySwappiness"].map(|it| &host_config[it]);
-    assert_eq!(json!(limits), json!([1 << 30, null, 2_000_000_000, null, null, 10]));
-    let mut podman = fixtures::json("limited");
-    podman["HostConfig"]["MemorySwappiness"] = json!(-1);
-    let host_config = &successor_json(&same(), podman, Some(&image("image")))["body"]["HostConfig"];
-    assert_eq!(host_config["MemorySwappiness"], Value::Null);
 }
 
 #[test]
 fn an_update_says_no_more_than_what_changes() {
-    use crate::scanner::limits::{Cpus, MemorySwap};
-    use crate::scanner::restart_policy::RestartPolicy;
     let wire = |update: &Update| said(&json!(super::update(update))).to_string();
-    let memory = |swap| Update { memory: Some((1 << 30, swap)), ..Update::default() };
+    let change = |change| Update { changes: vec![change], grows: false };
+    let memory = |swap| change(Change::Memory(1 << 30, swap));
     assert_eq!(wire(&memory(MemorySwap::Bytes(2 << 30))), r#"{"Memory":1073741824,"MemorySwap":2147483648}"#);
     assert_eq!(wire(&memory(MemorySwap::Unlimited)), r#"{"Memory":1073741824,"MemorySwap":-1}"#);
-    let cpus = |period| Update { cpus: Some((Cpus::from_nano(1_500_000_000), period)), ..Update::default() };
+    let cpus = |period| change(Change::Cpus(Cpus::from_nano(1_500_000_000), period));
     assert_eq!(wire(&cpus(None)), r#"{"NanoCpus":1500000000}"#);
     assert_eq!(wire(&cpus(Some(50_000))), r#"{"CpuPeriod":50000,"CpuQuota":75000}"#);
-    let policy = |policy| Update { restart_policy: Some(policy), ..Update::default() };
+    let policy = Update::restart_policy;
     assert_eq!(wire(&policy(RestartPolicy::No)), r#"{"RestartPolicy":{"Name":"no"}}"#);
     assert_eq!(
         wire(&policy(RestartPolicy::OnFailure(3))),
         r#"{"RestartPolicy":{"MaximumRetryCount":3,"Name":"on-failure"}}"#
     );
+}
+
+/// What an engine says of a container that was made from `body`, whose image brings one variable.
+fn described(body: &Value) -> Value {
+    let host_config = &body["HostConfig"];
+    let mounts: Vec<_> = host_config["Binds"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|bind| {
+            let parts: Vec<_> = bind.as_str().unwrap().split(':').collect();
+            json!({"Type": "bind", "Source": parts[0], "Destination": parts[1], "Mode": parts[2], "RW": true})
+        })
+        .collect();
+    let env: Vec<_> = [json!("PATH=/bin")].into_iter().chain(body["Env"].as_array().unwrap().clone()).collect();
+    let mut described = json!({
+        "Id": "1", "Name": "/scanner", "Image": "sha256:1", "State": {"Status": "created"}, "Mounts": mounts,
+        "Config": {"Image": body["Image"], "Env": env, "Labels": body["Labels"]}, "HostConfig": host_config,
+        "NetworkSettings": {"Networks": {}},
+    });
+    let config = &mut described["HostConfig"];
+    if config["Memory"].is_u64() && config["MemorySwap"].is_null() {
+        config["MemorySwap"] = json!(2 * config["Memory"].as_u64().unwrap());
+    }
+    described
+}
+
+/// A value for each option of a scanner.
+fn every_option() -> Value {
+    json!({
+        "personalization_code": "code-4712", "qualys_url": "EU2", "image": "qualys/qcsa:2", "shared_dir": "/srv/shared",
+        "private_dir": "/srv/private", "memory": "1.5g", "memory_swap": "unlimited", "cpus": "0.75",
+        "https_proxy": "u:p@proxy:3128", "polling_interval": 60, "update_interval": 60, "refresh_interval": 60,
+        "ca_dir": "/root/cert", "network": "v6", "env": {"A": "1"}, "restart_policy": "on-failure:3",
+        "privileged": true, "labels": {"a": "1"},
+    })
+}
+
+/// The fields that differ between what is desired and what an engine makes of it.
+fn left_to_do(options: &Value) -> Vec<String> {
+    let desired = desired(options);
+    let image_env = Environment::from_entries(&["PATH=/bin".to_owned()]);
+    let observed = container(described(&fresh(&desired))).observe(Some(image_env.clone()));
+    let image = WantedImage::Local { id: "sha256:1".to_owned(), env: image_env };
+    let all = compare(&desired, &observed, &image, EngineTraits::default());
+    all.into_iter().filter(|it| it.verdict != Verdict::Same).map(|it| format!("{it:?}")).collect()
+}
+
+/// An option that is compared and not sent, or sent and not read back, is replaced or updated at every run.
+#[test]
+fn nothing_is_left_to_do_for_a_scanner_that_was_just_made() {
+    assert_eq!(left_to_do(&every_option()), [""; 0]);
+    // A difference that stays unseen would be one that is never removed.
+    let all = compare(&desired(&every_option()), &by_hand(), &WantedImage::ToPull, EngineTraits::default());
+    let same: Vec<_> = all.iter().filter(|it| it.verdict == Verdict::Same).map(|it| it.field).collect();
+    assert_eq!(same, [""; 0], "not set to anything else above");
+    let given = every_option();
+    let options = OPTIONS.iter().map(|option| option.name).filter(|name| !ELSEWHERE.contains(name));
+    let missing: Vec<_> = options.filter(|name| given.get(*name).is_none()).collect();
+    assert_eq!(missing, [""; 0], "not given above");
+}
+
+proptest::proptest! {
+    #[test]
+    fn nothing_is_left_to_do_whichever_options_are_given(given in proptest::collection::vec(proptest::bool::ANY, 18)) {
+        let every = every_option();
+        let kept = every.as_object().unwrap().iter().zip(given).filter(|(_, given)| *given).map(|(entry, _)| entry);
+        let mut options: Value = kept.map(|(key, value)| (key.clone(), value.clone())).collect();
+        if options["memory"].is_null() {
+            options.as_object_mut().unwrap().remove("memory_swap");
+        }
+        options.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        proptest::prop_assert_eq!(left_to_do(&options), Vec::<String>::new());
+    }
 }

@@ -71,15 +71,29 @@ fn whatever_is_secret_in_a_container_is_known_from_then_on() {
 #[case::dead(json!({"Status": "dead", "Dead": true}), Status::Dead)]
 #[case::stopping(json!({"Status": "stopping"}), Status::Running)]
 #[case::unsaid(json!({}), Status::Created)]
+#[case::ended_on_podman(json!({"Status": "stopped"}), Status::Exited)]
+#[case::made_on_podman(json!({"Status": "initialized"}), Status::Created)]
+#[case::configured_on_podman(json!({"Status": "configured"}), Status::Created)]
+#[case::unknown_to_podman(json!({"Status": "unknown"}), Status::Exited)]
+#[case::new_word(json!({"Status": "checkpointed", "Running": true}), Status::Running)]
+#[case::new_word_for_paused(json!({"Status": "frozen", "Running": true, "Paused": true}), Status::Paused)]
 fn each_status(#[case] state: Value, #[case] expected: Status) {
     assert_eq!(observed("limited", |json| json["State"] = state.clone()).status, expected);
 }
 
-#[test]
-fn a_container_that_never_ran_has_no_time() {
-    let never = json!({"Status": "created", "StartedAt": "0001-01-01T00:00:00Z"});
-    assert_eq!(observed("limited", |json| json["State"] = never.clone()).started_at, None);
-    assert!(observed("limited", |_| {}).started_at.is_some());
+#[rstest]
+#[case::docker("2026-11-22T16:43:27.326674675Z", Some("2026-11-22T16:43:27.326674675Z"))]
+#[case::whole_seconds("2026-11-22T16:43:27Z", Some("2026-11-22T16:43:27Z"))]
+#[case::podman("2026-11-22T17:43:27.5+01:00", Some("2026-11-22T16:43:27.5Z"))]
+#[case::never_ran("0001-01-01T00:00:00Z", None)]
+#[case::nonsense("2026-13-01T00:00:00Z", None)]
+#[case::far_too_late("9999-12-31T18446744073709551615:59:59Z", None)]
+#[case::far_offset("2026-01-01T00:00:00+999999999999999999:00", None)]
+#[case::nothing("", None)]
+fn each_time(#[case] text: &str, #[case] expected: Option<&str>) {
+    let state = json!({"Status": "running", "StartedAt": text});
+    let seen = observed("limited", |json| json["State"] = state.clone()).started_at;
+    assert_eq!(seen.map(|time| time.to_string()).as_deref(), expected);
 }
 
 #[rstest]
@@ -106,11 +120,14 @@ fn each_form_of_limits(#[case] host_config: Value, #[case] expected: ActualLimit
 #[case(json!({"Name": "unless-stopped"}), RestartPolicy::UnlessStopped)]
 #[case(json!({"Name": "on-failure", "MaximumRetryCount": 0}), RestartPolicy::OnFailure(0))]
 #[case(json!({"Name": "on-failure", "MaximumRetryCount": 5}), RestartPolicy::OnFailure(5))]
+#[case(json!({"Name": "whatever"}), RestartPolicy::No)]
 #[case(json!(null), RestartPolicy::No)]
 fn each_restart_policy(#[case] policy: Value, #[case] expected: RestartPolicy) {
     let seen = observed("limited", |json| json["HostConfig"]["RestartPolicy"] = policy.clone()).restart_policy;
     assert_eq!(seen, expected);
-    assert_eq!(restart_policy(&to_api_policy(seen)), seen);
+    // What is sent is read back as the same.
+    let sent = serde_json::from_value(json!(to_api_policy(seen))).unwrap();
+    assert_eq!(restart_policy(&sent), seen);
 }
 
 #[rstest]
@@ -159,7 +176,7 @@ fn the_vendors_limited_sample_as_podman_reports_it() {
         .as_array_mut()
         .unwrap()
         .extend(["container=podman", "TERM=xterm", "HOSTNAME=0123456789ab", "HOME=/root"].map(|entry| json!(entry)));
-    let image_env = Environment::from_entries(fixtures::image("image").env.iter().flatten());
+    let image_env = Environment::from_entries(&fixtures::image_env("image"));
     let seen = Container { podman: true, ..container(json) }.observe(Some(image_env.clone()));
     let options = json!({
         "personalization_code": "21808056913298", "memory": "1024M", "memory_swap": "2048M", "cpus": 1,
@@ -177,13 +194,13 @@ fn the_note_of_a_replacement_is_read_back() {
     let note = |labels: Value| observed("limited", |json| json["Config"]["Labels"] = labels.clone()).replaces;
     assert_eq!(
         note(json!({(REPLACES): "old", (WAS_UP): "true", (RESTART_POLICY): "on-failure:3"})),
-        Some(Replaces { id: "old".to_owned(), was_up: true, restart_policy: RestartPolicy::OnFailure(3) })
+        Some(Note { id: "old".to_owned(), was_up: true, restart_policy: RestartPolicy::OnFailure(3) })
     );
     // Whatever was done to the labels by hand: no note, or the careful reading of it.
     assert_eq!(note(json!({(WAS_UP): "true"})), None);
     assert_eq!(
         note(json!({(REPLACES): "old", (RESTART_POLICY): "often"})),
-        Some(Replaces { id: "old".to_owned(), was_up: false, restart_policy: RestartPolicy::No })
+        Some(Note { id: "old".to_owned(), was_up: false, restart_policy: RestartPolicy::No })
     );
 }
 

@@ -8,12 +8,35 @@ use super::*;
 
 const GIB: u64 = 1 << 30;
 
+/// Options that are compared elsewhere (`name`, `private_dir_mode`), or say what to do and not what the scanner is.
+pub(crate) const ELSEWHERE: &[&str] = &[
+    "name",
+    "private_dir_mode",
+    "overcommit",
+    "pull",
+    "image_archive",
+    "registry_username",
+    "registry_password",
+    "state",
+    "recreate",
+    "restart",
+    "purge",
+    "settle",
+    "stop_timeout",
+    "docker_host",
+    "timeout",
+    "scanners",
+];
+
 /// The differences as text, one a line.
 fn differences(options: &Value, observed: &Observed, image: &WantedImage, engine: EngineTraits) -> String {
     let desired = request(options).unwrap().desired.unwrap();
     let line = |field: &Comparison| match field.verdict {
         Verdict::Same => None,
-        Verdict::Differs(way) => Some(format!("{}: {} -> {} by {way:?}", field.field, field.before, field.after)),
+        Verdict::Differs(way) => {
+            let way = if way == Way::Replace { "Replace" } else { "Update" };
+            Some(format!("{}: {} -> {} by {way}", field.field, field.before, field.after))
+        }
     };
     compare(&desired, observed, image, engine).iter().filter_map(line).collect::<Vec<_>>().join("\n")
 }
@@ -193,27 +216,8 @@ fn every_option_of_a_scanner_is_compared_once() {
     let comparisons = compare(&desired, &by_hand(), &same_image(), EngineTraits::default());
     let mut fields: Vec<_> = comparisons.iter().map(|field| field.field).collect();
     fields.sort_unstable();
-    // The rest is compared elsewhere (name, private_dir_mode) or says what to do, not what the scanner is.
-    let elsewhere = [
-        "name",
-        "private_dir_mode",
-        "overcommit",
-        "pull",
-        "image_archive",
-        "registry_username",
-        "registry_password",
-        "state",
-        "recreate",
-        "restart",
-        "purge",
-        "settle",
-        "stop_timeout",
-        "docker_host",
-        "timeout",
-        "scanners",
-    ];
     let mut options: Vec<_> = crate::protocol::options::OPTIONS.iter().map(|option| option.name).collect();
-    options.retain(|option| !elsewhere.contains(option));
+    options.retain(|option| !ELSEWHERE.contains(option));
     options.sort_unstable();
     assert_eq!(fields, options);
 }

@@ -7,6 +7,8 @@ use super::super::desired::tests::{parse, request};
 use super::super::directory::Mode;
 use super::super::example::{by_hand, newer_image, same_image};
 use super::super::mount;
+use super::super::operation::Change;
+use super::super::restart_policy::RestartPolicy;
 use super::*;
 
 const GIB: u64 = 1 << 30;
@@ -16,6 +18,7 @@ const DIRECTORY: OnHost = OnHost::Directory(Mode::from_bits(0o755));
 fn situation(observed: Option<Observed>) -> Situation {
     Situation {
         observed,
+        stranger: None,
         image: Some(same_image()),
         engine: EngineTraits::default(),
         shared_dir: DIRECTORY,
@@ -44,24 +47,29 @@ fn text(plan: Result<Plan>) -> String {
         Err(error) => return format!("{}: {error}", error.kind.word()),
     };
     let why = plan.differences.iter().map(|it| format!("{}: {} -> {} by {}", it.field, it.before, it.after, it.way));
-    why.chain(plan.steps.iter().map(step)).collect::<Vec<_>>().join("\n")
+    why.chain(plan.operations.iter().filter_map(operation)).collect::<Vec<_>>().join("\n")
 }
 
-fn step(step: &Step) -> String {
-    let word = step.word();
-    match step {
-        Step::CreateDirectory(path, None) | Step::PurgeDirectory(path) => format!("=> {word} {path}"),
-        Step::CreateDirectory(path, Some(mode)) | Step::SetMode(path, mode) => format!("=> {word} {path} {mode}"),
-        Step::Update(Update { memory, cpus, restart_policy, grows }) => {
-            let memory = memory.map(|(memory, swap)| format!("memory {memory} swap {swap}"));
-            let cpus = cpus.map(|(cpus, period)| format!("cpus {cpus}{}", period.map_or("", |_| " as quota")));
-            let policy = restart_policy.map(|policy| format!("restart_policy {policy}"));
-            let grows = grows.then(|| "which grows".to_owned());
-            format!("=> {word} {}", [memory, cpus, policy, grows].into_iter().flatten().collect::<Vec<_>>().join(", "))
+/// An operation that is an action, to read.
+fn operation(operation: &Operation) -> Option<String> {
+    let word = operation.word()?;
+    Some(match operation {
+        Operation::CreateDirectory(path, None) | Operation::PurgeDirectory(path) => format!("=> {word} {path}"),
+        Operation::CreateDirectory(path, Some(mode)) | Operation::SetMode(path, mode) => {
+            format!("=> {word} {path} {mode}")
         }
-        Step::Replace { start } => format!("=> {word}{}", if *start { ", running" } else { ", not running" }),
+        Operation::Update(Update { changes, grows }) => {
+            let change = |change: &Change| match change {
+                Change::Memory(memory, swap) => format!("memory {memory} swap {swap}"),
+                Change::Cpus(cpus, period) => format!("cpus {cpus}{}", period.map_or("", |_| " as quota")),
+                Change::RestartPolicy(policy) => format!("restart_policy {policy}"),
+            };
+            let grows = grows.then(|| "which grows".to_owned());
+            format!("=> {word} {}", changes.iter().map(change).chain(grows).collect::<Vec<_>>().join(", "))
+        }
+        Operation::Replace { start, .. } => format!("=> {word}{}", if *start { ", running" } else { ", not running" }),
         _ => format!("=> {word}"),
-    }
+    })
 }
 
 fn plan(options: &Value, situation: &Situation) -> String {
@@ -313,10 +321,65 @@ fn scanners_of_one_task_make_their_shared_directory_once() {
         let request = request(&json!({"personalization_code": code})).unwrap();
         let mut plan = Plan::make(&request, &bare(None)).unwrap();
         plan.leave_out_made(&mut made);
-        (plan.steps.iter().map(Step::word).collect::<Vec<_>>(), plan.differences.len())
+        (plan.operations.iter().filter_map(Operation::word).collect::<Vec<_>>(), plan.differences.len())
     });
     assert_eq!(words[0], (vec!["create_directory", "create_directory", "create", "start"], 3));
     assert_eq!(words[1], (vec!["create_directory", "create", "start"], 2));
+}
+
+#[test]
+fn a_start_is_watched_and_a_scanner_that_goes_is_stopped_first() {
+    let operations =
+        |options: &Value, observed| Plan::make(&request(options).unwrap(), &situation(observed)).unwrap().operations;
+    let settle = Operation::Settle(Role::Scanner);
+    let start = Operation::Start(Role::Scanner);
+    assert_eq!(operations(&json!({}), None), [Operation::Create, start.clone(), settle.clone()]);
+    assert_eq!(operations(&json!({"settle": 0}), None), [Operation::Create, start]);
+    assert_eq!(operations(&json!({"restart": true}), Some(by_hand())), [Operation::Restart, settle]);
+    let (stop, remove) = (Operation::Stop(Role::Old), Operation::Remove(Role::Scanner));
+    assert_eq!(operations(&json!({"state": "absent"}), Some(by_hand())), [stop, remove.clone()]);
+    assert_eq!(operations(&json!({"state": "absent"}), Some(by_hand().with_status(Status::Exited))), [remove]);
+}
+
+#[test]
+fn the_new_one_of_a_replacement_has_the_policy_that_is_wanted_or_there() {
+    for (options, expected) in [
+        (json!({"recreate": "always"}), RestartPolicy::Always),
+        (json!({"recreate": "always", "restart_policy": "no"}), RestartPolicy::No),
+    ] {
+        let observed = by_hand().with_policy(RestartPolicy::Always);
+        let plan = Plan::make(&request(&options).unwrap(), &situation(Some(observed))).unwrap();
+        assert_eq!(plan.operations, [Operation::Replace { start: true, policy: expected }]);
+    }
+}
+
+#[rstest]
+#[case::replaced(json!({"recreate": "always"}), Some(by_hand()), true)]
+#[case::made(json!({}), None, true)]
+#[case::made_stopped(json!({"state": "stopped"}), None, true)]
+#[case::as_it_is(json!({}), Some(by_hand()), false)]
+#[case::removed(json!({"state": "absent"}), Some(by_hand()), false)]
+fn a_stranger_with_a_name_that_a_replacement_uses(
+    #[case] options: Value,
+    #[case] observed: Option<Observed>,
+    #[case] is_refused: bool,
+) {
+    let situation = Situation { stranger: Some("scanner.qcss-old".to_owned()), ..situation(observed) };
+    let planned = plan(&options, &situation);
+    let words = "already_in_use: a container that no replacement of this module made has a name that a replacement uses; rename it, or remove it: `scanner.qcss-old`";
+    assert_eq!(planned == words, is_refused, "{planned}");
+}
+
+#[test]
+fn a_directory_that_is_new_and_was_mounted_from_elsewhere_is_one_difference() {
+    let options = json!({"private_dir": "/srv/private"});
+    insta::assert_snapshot!(plan(&options, &bare(Some(by_hand().with_mount("/usr/qualys/shared", mount::SHARED, "z")))), @r#"
+    shared_dir: null -> "/usr/qualys/shared" by create_directory
+    private_dir: "/usr/qualys/private/code-4711" -> "/srv/private/code-4711" by replace
+    => create_directory /usr/qualys/shared
+    => create_directory /srv/private/code-4711
+    => replace, running
+    "#);
 }
 
 #[test]

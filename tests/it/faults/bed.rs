@@ -17,6 +17,7 @@ const ERRORS: &[&str] = &[
     "start_failed",
     "already_in_use",
     "image_not_found",
+    "interrupted",
     "invalid_arguments",
 ];
 
@@ -161,9 +162,9 @@ impl<'engine> Bed<'engine> {
             _ if identity.is_some() => assert_eq!(self.scanner.identity().as_ref(), identity),
             _ => {}
         }
-        let (socket, name) = (self.proxy.socket(), self.scanner.name.as_str());
-        for subject in [Subject::scanner(&socket, name), Subject::engine(&socket)] {
-            assert!(!subject.is_marked(), "a lock is left: {subject:?}");
+        let (root_dir, name) = (self.engine.root_dir(), self.scanner.name.as_str());
+        for subject in [Subject::scanner(&root_dir, name), Subject::resources(&root_dir)] {
+            assert!(!subject.exists(), "a lock is left: {subject:?}");
         }
     }
 

@@ -120,6 +120,11 @@ impl Engine {
         command
     }
 
+    /// What the engine says of where it keeps its things, by which a lock knows it.
+    pub fn root_dir(&self) -> String {
+        self.get("/info")["DockerRootDir"].as_str().unwrap().to_owned()
+    }
+
     /// Where the engine keeps its things; goes away with it.
     pub fn directory(&self) -> &Path {
         &self.directory

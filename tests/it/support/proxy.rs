@@ -207,7 +207,7 @@ impl Connection {
         let (fault, last) = self.note(&request);
         let info = self.shared.lock().unwrap().info.clone().filter(|_| request.start().contains("/info "));
         if let Some(info) = info {
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", info.len());
+            let head = format!("HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Length: {}\r\n\r\n", info.len());
             self.client.get_mut().write_all(format!("{head}{info}").as_bytes())?;
             return Ok(true);
         }
@@ -219,8 +219,9 @@ impl Connection {
                 let message = "{\"message\": \"a fault on purpose\"}";
                 let message = if request.is("HEAD") { "" } else { message };
                 let length = message.len();
-                let head =
-                    format!("HTTP/1.1 {code} Fault\r\nContent-Type: application/json\r\nContent-Length: {length}");
+                let head = format!(
+                    "HTTP/1.1 {code} Fault\r\nApi-Version: 1.41\r\nContent-Type: application/json\r\nContent-Length: {length}"
+                );
                 return self.client.get_mut().write_all(format!("{head}\r\n\r\n{message}").as_bytes()).map(|()| true);
             }
             Some(Fault::HangBefore) => return self.wait_for_hangup(),

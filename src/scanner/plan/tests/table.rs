@@ -19,7 +19,7 @@ fn matrix(make: impl Fn(&str) -> Request, observed: &Observed) -> String {
         let cells = ["started", "present", "stopped", "absent"].map(|state| {
             let cell = match Plan::make(&make(state), &situation(observed.clone())) {
                 Ok(plan) if plan.is_empty() => "-".to_owned(),
-                Ok(plan) => plan.steps.iter().map(|step| step.word().to_owned()).collect::<Vec<_>>().join(", "),
+                Ok(plan) => plan.operations.iter().filter_map(Operation::word).collect::<Vec<_>>().join(", "),
                 Err(error) => format!("({})", error.kind.word()),
             };
             format!("{cell:20}")

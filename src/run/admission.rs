@@ -1,8 +1,9 @@
 //! What must not come to life beside the rest of the host is refused, and what the host looks like with it.
 
-use super::view::View;
-use crate::engine::{Engine, Failure, Info};
-use crate::error::{Error, Kind, Result};
+use anyhow::Result;
+
+use crate::engine::{Engine, Info};
+use crate::error::{Error, Kind};
 use crate::host::swap;
 use crate::protocol::arguments::{Overcommit, State};
 use crate::scanner::admission::{Claim, Neighbour, check_claim, check_cpus};
@@ -11,7 +12,9 @@ use crate::scanner::census::census;
 use crate::scanner::desired::{Desired, Request};
 use crate::scanner::directory::Directory;
 use crate::scanner::limits::{ActualLimits, Limits};
+use crate::scanner::observed::Observed;
 use crate::scanner::plan::{Asks, Plan};
+use crate::scanner::replacement::Containers;
 use crate::scanner::{environment, mount};
 
 /// Whoever sees scanners on such an engine says this.
@@ -22,8 +25,10 @@ pub const ROOTLESS: &str = "the engine runs rootless, which the vendor advises a
 pub struct Candidate<'a> {
     /// What is wanted.
     pub request: &'a Request,
-    /// What is there.
-    pub view: &'a View,
+    /// The container that has its name, or will have it when a replacement that is half-way is in order.
+    pub observed: Option<&'a Observed>,
+    /// All containers that have one of its names.
+    pub containers: &'a Containers,
     /// What will be done.
     pub plan: &'a Plan,
 }
@@ -51,48 +56,43 @@ pub struct Refused {
     /// Which of the candidates it is about; `None`: all of them together.
     pub at: Option<usize>,
     /// Why.
-    pub error: Error,
+    pub error: anyhow::Error,
 }
 
-impl From<Error> for Refused {
-    fn from(error: Error) -> Self {
-        Self { at: None, error }
+impl<E: Into<anyhow::Error>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self { at: None, error: error.into() }
     }
 }
 
 /// The figures of the host as the engine and the host itself report them.
-#[must_use]
 pub fn capacity(info: &Info) -> Capacity {
     let swap = if info.swap_accounting { swap::total() } else { None };
     Capacity { memory: info.memory, swap, cpus: info.cpus }
 }
 
 /// Looks at the host for those of `candidates` that need something of it.
-///
-/// # Errors
-/// When one of them may not have what it needs.
-pub async fn admit(
-    engine: &Engine,
+pub async fn admit<E: Engine>(
+    engine: &E,
     candidates: &[Candidate<'_>],
     admitted: &mut Admitted,
 ) -> std::result::Result<(), Refused> {
-    let failed = |failure: Failure| failure.into_error(engine.host());
     for (at, candidate) in candidates.iter().enumerate().filter(|(_, candidate)| candidate.plan.creates()) {
         if let Some(network) = candidate.desired().and_then(|desired| desired.network.as_ref())
-            && !engine.has_network(network).await.map_err(failed)?
+            && !engine.has_network(network).await?
         {
             let message = format!(
                 "network must be the name of a network of this engine; create it first with `docker network create`, \
                  got: `{network}`"
             );
-            return Err(Refused { at: Some(at), error: Error::invalid(message) });
+            return Err(Refused { at: Some(at), error: Error::invalid(message).into() });
         }
     }
     if candidates.iter().all(|it| !it.plan.claims_identity() && it.plan.asks() == Asks::Nothing) {
         return Ok(());
     }
-    let info = engine.info().await.map_err(failed)?;
-    let neighbours = engine.neighbours().await.map_err(failed)?;
+    let info = engine.info().await?;
+    let neighbours = engine.neighbours().await?;
     let scanners: Vec<_> = neighbours.iter().filter_map(|it| it.scanner.as_ref()).collect();
     let mut scanners = census(&scanners);
     let capacity = capacity(&info);
@@ -100,7 +100,7 @@ pub async fn admit(
     for (at, candidate) in candidates.iter().enumerate() {
         candidate.check(&info, &neighbours).map_err(|error| Refused { at: Some(at), error })?;
     }
-    scanners.retain(|it| !candidates.iter().any(|own| own.request.name.owns(it.name)));
+    scanners.retain(|it| !candidates.iter().any(|own| own.request.name.as_str() == it.name));
     judge(&info, &capacity, candidates, shares(&scanners), admitted)?;
     Ok(())
 }
@@ -133,7 +133,7 @@ fn judge(
         let answers = |answer| asking().any(|it| it.request.wish.overcommit == answer);
         if answers(Overcommit::Deny) {
             let cure = "give less, remove a scanner, or allow it with overcommit=warn";
-            return Err(Error::new(Kind::Overcommit, format!("{message}; {cure}")));
+            return Err(Error::new(Kind::Overcommit, format!("{message}; {cure}")).into());
         }
         if answers(Overcommit::Warn) {
             admitted.warn(&message);
@@ -155,16 +155,13 @@ impl Candidate<'_> {
 
     /// Whether there will be a scanner afterwards.
     fn stays(&self) -> bool {
-        self.request.wish.state != State::Absent && (self.desired().is_some() || self.view.situation.observed.is_some())
+        self.request.wish.state != State::Absent && (self.desired().is_some() || self.observed.is_some())
     }
 
     /// What it asks for, and what it only keeps.
     fn shares(&self) -> (Option<Share>, Option<Share>) {
         let name = self.request.name.as_str();
-        let now = || {
-            let observed = self.view.situation.observed.as_ref();
-            Share::new(name, &observed.map(|observed| observed.limits).unwrap_or_default())
-        };
+        let now = || Share::new(name, &self.observed.map(|observed| observed.limits).unwrap_or_default());
         let then = self.limits().map_or_else(now, |limits| Share::new(name, &ActualLimits::from(limits)));
         match self.plan.asks() {
             Asks::Nothing => (None, Some(then)),
@@ -187,7 +184,7 @@ impl Candidate<'_> {
     }
 
     fn check_identity(&self, neighbours: &[Neighbour]) -> Result<()> {
-        let observed = self.view.situation.observed.as_ref();
+        let observed = self.observed;
         let identity_dir = self.desired().map(Desired::identity_dir);
         let claim = Claim {
             code: self
@@ -199,7 +196,12 @@ impl Candidate<'_> {
                 .map(Directory::as_str)
                 .or_else(|| observed.and_then(|it| it.mount(mount::PRIVATE)).map(|mount| mount.source.as_str())),
         };
-        let own = neighbours.iter().filter(|it| self.request.name.owns(&it.name)).map(|it| it.id.as_str());
-        check_claim(claim, neighbours, &own.collect::<Vec<_>>())
+        // One that only bears such a name is a stranger like any other.
+        let stranger = self.containers.stranger().map(|it| &it.id);
+        let known = self.containers.iter().filter(|it| Some(&it.id) != stranger).map(|it| it.id.as_str());
+        // Another of the task may have been made since it was looked at.
+        let name = self.request.name.as_str();
+        let own = neighbours.iter().filter(|it| it.name == name).map(|it| it.id.as_str()).chain(known);
+        Ok(check_claim(claim, neighbours, &own.collect::<Vec<_>>())?)
     }
 }

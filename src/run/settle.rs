@@ -1,9 +1,12 @@
 //! Whether a scanner that was started stays up: the engine's start call succeeds for one that ends at once.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::time::{Instant, sleep};
 
 use crate::engine::{Engine, Failure};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind};
 use crate::protocol::redact::Redactor;
 use crate::scanner::advice;
 use crate::scanner::observed::{Observed, Status};
@@ -17,40 +20,34 @@ const LINES: usize = 10;
 const LINE_LENGTH: usize = 200;
 
 /// Looks at the container of `id` for as long as `settle`; zero: not at all.
-///
-/// # Errors
-/// When it ends or is started again by its restart policy, with the reason that it gave.
-pub async fn stays_up(engine: &Engine, id: &str, settle: Duration) -> Result<()> {
+pub async fn stays_up<E: Engine>(engine: &E, id: &str, settle: Duration) -> Result<()> {
     if settle.is_zero() {
         return Ok(());
     }
     let begin = Instant::now();
     let mut first: Option<Observed> = None;
     loop {
-        let seen = engine.look_at(id).await.map_err(|failure| failure.into_error(engine.host()))?;
-        let Some(seen) = seen else {
-            return Err(Error::new(
-                Kind::StartFailed,
-                "the scanner ended and the engine removed it (--rm); run it without --rm",
-            ));
+        let Some(seen) = engine.inspect(id).await? else {
+            let message = "the scanner ended and the engine removed it (--rm); run it without --rm";
+            return Err(Error::new(Kind::StartFailed, message).into());
         };
         let restarted = first
             .as_ref()
             .is_some_and(|first| first.restart_count != seen.restart_count || first.started_at != seen.started_at);
         if restarted || seen.status != Status::Running {
-            return Err(ended(engine, &seen).await);
+            return Err(ended(engine, &seen).await.into());
         }
         first.get_or_insert(seen);
         let left = settle.saturating_sub(begin.elapsed());
         if left.is_zero() {
             return Ok(());
         }
-        tokio::time::sleep(left.min(PAUSE)).await;
+        sleep(left.min(PAUSE)).await;
     }
 }
 
 /// The error for a scanner that is not up as it should be, with its own last words.
-pub async fn ended(engine: &Engine, seen: &Observed) -> Error {
+pub async fn ended<E: Engine>(engine: &E, seen: &Observed) -> Error {
     // A log that cannot be read (another log driver) must not hide the failure itself.
     let log = engine.last_lines(&seen.id, LINES).await.unwrap_or_default();
     // The engine forgets the code with the next start.
@@ -77,12 +74,13 @@ pub async fn ended(engine: &Engine, seen: &Observed) -> Error {
     Error::new(Kind::StartFailed, message)
 }
 
-/// The error for a start that the engine itself refused.
-#[must_use]
-pub fn could_not_start(failure: Failure, engine: &Engine) -> Error {
-    let error = failure.into_error(engine.host());
-    match error.kind {
-        Kind::EngineError => Error::new(Kind::StartFailed, error.message),
-        _ => error,
+/// The error for an update that the engine refused: an engine that cannot update a scanner which just ended by itself does not
+/// say so in a way that helps.
+pub async fn not_updated<E: Engine>(engine: &E, before: &Observed, failure: Failure) -> anyhow::Error {
+    match engine.inspect(&before.id).await {
+        Ok(Some(now)) if now.status == Status::Restarting || now.restart_count != before.restart_count => {
+            ended(engine, &now).await.into()
+        }
+        _ => failure.into(),
     }
 }

@@ -1,0 +1,106 @@
+//! What is read of the engine's answers about containers: just the fields that are used.
+//!
+//! Every field may be missing or null, and whatever is one of a few words is kept as text, so that nothing that an engine adds
+//! makes its answer one that is not understood.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// A container as the engine describes it.
+#[derive(Debug)]
+pub struct Container {
+    /// The engine's answer.
+    pub inspected: Inspected,
+    /// Whether the engine is Podman.
+    pub podman: bool,
+}
+
+/// The answer to `GET /containers/{id}/json`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Inspected {
+    pub id: Option<String>,
+    pub name: Option<String>,
+    /// The id of the image.
+    pub image: Option<String>,
+    pub state: Option<State>,
+    pub restart_count: Option<i64>,
+    pub config: Option<Config>,
+    pub host_config: Option<HostConfig>,
+    pub mounts: Option<Vec<MountPoint>>,
+    pub network_settings: Option<NetworkSettings>,
+}
+
+/// What the container is doing.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct State {
+    pub status: Option<String>,
+    pub running: Option<bool>,
+    pub paused: Option<bool>,
+    pub restarting: Option<bool>,
+    pub started_at: Option<String>,
+    pub exit_code: Option<i64>,
+}
+
+/// What does not depend on the host.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Config {
+    /// The image as it was named.
+    pub image: Option<String>,
+    pub env: Option<Vec<String>>,
+    pub labels: Option<BTreeMap<String, String>>,
+    pub stop_timeout: Option<i64>,
+}
+
+/// What depends on the host.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct HostConfig {
+    pub memory: Option<i64>,
+    pub memory_swap: Option<i64>,
+    pub nano_cpus: Option<i64>,
+    pub cpu_quota: Option<i64>,
+    pub cpu_period: Option<i64>,
+    pub restart_policy: Option<RestartPolicy>,
+    pub privileged: Option<bool>,
+    pub auto_remove: Option<bool>,
+    pub network_mode: Option<String>,
+}
+
+/// What happens when the container ends.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RestartPolicy {
+    pub name: Option<String>,
+    pub maximum_retry_count: Option<i64>,
+}
+
+/// One mount, as it is in the container.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct MountPoint {
+    pub source: Option<String>,
+    pub destination: Option<String>,
+    pub mode: Option<String>,
+    #[serde(rename = "RW")]
+    pub read_write: Option<bool>,
+}
+
+/// The networks that the container is attached to.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct NetworkSettings {
+    /// By the name of the network.
+    pub networks: Option<BTreeMap<String, Option<Endpoint>>>,
+}
+
+/// The container on one network.
+#[derive(Debug, Deserialize)]
+pub struct Endpoint {
+    /// The id of the network.
+    #[serde(rename = "NetworkID")]
+    pub network_id: Option<String>,
+}

@@ -1,0 +1,276 @@
+//! The real engine, Docker or Podman, behind its socket.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use bollard::query_parameters::{
+    RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, RestartContainerOptionsBuilder,
+    StopContainerOptionsBuilder,
+};
+use futures_util::Stream;
+use hyper::body::Bytes;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::answer::{Container, Inspected};
+use super::translate::with_algorithm;
+use super::transport::Transport;
+use super::{DockerHost, Engine, Failure, Info, Listed, LocalImage, body, successor};
+use crate::scanner::admission::Neighbour;
+use crate::scanner::desired::{Credentials, Desired};
+use crate::scanner::environment::Environment;
+use crate::scanner::image::ImageRef;
+use crate::scanner::name::Name;
+use crate::scanner::observed::Observed;
+use crate::scanner::operation::Update;
+
+/// Docker's own grace between SIGTERM and SIGKILL, in seconds.
+const STOP_TIMEOUT: u32 = 10;
+
+/// An engine behind a socket; nothing is sent before the first call.
+#[derive(Debug)]
+pub struct Docker {
+    pub(super) transport: Transport,
+    timeout: Duration,
+    /// By image id, what it brings to the environment of its containers; `None` where the image is gone.
+    pub(super) image_envs: RefCell<HashMap<String, Option<Environment>>>,
+    /// What it said of itself, which does not change while a run lasts.
+    info: RefCell<Option<Info>>,
+}
+
+impl Docker {
+    /// The engine at `host`; `timeout` bounds each request but those that take as long as they take (pull, load, stop).
+    pub fn new(host: DockerHost, timeout: Duration) -> Self {
+        Self { transport: Transport::new(host), timeout, image_envs: RefCell::default(), info: RefCell::default() }
+    }
+
+    /// The answer to `request`, in the time that one may take.
+    pub(super) async fn ask<T>(
+        &self,
+        what: &str,
+        request: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        self.ask_within(self.timeout, what, request).await
+    }
+
+    async fn ask_within<T>(
+        &self,
+        limit: Duration,
+        what: &str,
+        request: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let answer = tokio::time::timeout(limit, request).await;
+        let failure = match answer.unwrap_or(Err(Failure::TimedOut(limit))) {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => failure,
+        };
+        let host = || self.transport.host().clone();
+        // As long as no engine has answered, what was tried says nothing that helps.
+        Err(match failure {
+            failure if self.transport.is_agreed() => failure.during(what),
+            Failure::TimedOut(_) => Failure::Silent(host()),
+            Failure::Lost | Failure::Garbled | Failure::TooLarge => Failure::Foreign(host()),
+            failure => failure,
+        })
+    }
+
+    /// The answer to a request that `make` makes with bollard.
+    pub(super) async fn call<T>(
+        &self,
+        limit: Duration,
+        what: &str,
+        make: impl AsyncFnOnce(bollard::Docker) -> Result<T, bollard::errors::Error>,
+    ) -> Result<T, Failure> {
+        let request = async {
+            let bollard = self.transport.bollard().await?;
+            make(bollard).await.map_err(|error| Failure::new(&error, self.transport.host()))
+        };
+        self.ask_within(limit, what, request).await
+    }
+
+    async fn create_container(&self, name: &str, body: &Value) -> Result<String, Failure> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Created {
+            id: String,
+        }
+        let path = format!("/containers/create?name={name}");
+        let request = async { self.transport.post::<Created>(&path, body).await?.ok_or(Failure::Garbled) };
+        Ok(self.ask(&format!("create container `{name}`"), request).await?.id)
+    }
+
+    /// What `id` is now, with all that the engine says of it.
+    async fn inspect_raw(&self, id: &str) -> Result<Option<Value>, Failure> {
+        let path = format!("/containers/{id}/json");
+        there(self.ask(&format!("inspect container `{id}`"), self.transport.get(&path)).await)
+    }
+
+    pub(super) async fn inspect_container(&self, id: &str) -> Result<Option<Container>, Failure> {
+        let path = format!("/containers/{id}/json");
+        let inspected: Result<Inspected, _> =
+            self.ask(&format!("inspect container `{id}`"), self.transport.get(&path)).await;
+        Ok(there(inspected)?.map(|inspected| Container { inspected, podman: self.transport.is_podman() }))
+    }
+
+    /// `container` in the domain's words. Its image is looked up, if no other container needed that before: what it brings to
+    /// the environment is no secret, and would mask half a message if it were taken for one.
+    pub(super) async fn observe(&self, container: &Container) -> Result<Observed, Failure> {
+        let id = container.image_id();
+        if !self.image_envs.borrow().contains_key(&id) {
+            let env = self.image(&id).await?.map(|image| image.env);
+            self.image_envs.borrow_mut().insert(id.clone(), env);
+        }
+        let env = self.image_envs.borrow().get(&id).cloned().flatten();
+        Ok(container.observe(env))
+    }
+
+    /// How long a stop may take.
+    fn with_grace(&self, container: &Observed, grace: Option<i32>) -> Duration {
+        let own = container.stop_timeout.and_then(|seconds| u32::try_from(seconds).ok());
+        let seconds = grace.and_then(|grace| u32::try_from(grace).ok()).or(own).unwrap_or(STOP_TIMEOUT);
+        self.timeout + Duration::from_secs(u64::from(seconds))
+    }
+}
+
+impl Engine for Docker {
+    async fn containers(&self, names: &[&Name]) -> Result<Vec<Listed>, Failure> {
+        self.list_named(names).await
+    }
+
+    async fn inspect(&self, id: &str) -> Result<Option<Observed>, Failure> {
+        match self.inspect_container(id).await? {
+            Some(container) => self.observe(&container).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn image(&self, name: &str) -> Result<Option<LocalImage>, Failure> {
+        self.look_up_image(name).await
+    }
+
+    async fn registry_digest(&self, image: &ImageRef, user: Option<&Credentials>) -> Result<String, Failure> {
+        self.ask_registry(image, user).await
+    }
+
+    async fn has_network(&self, name: &str) -> Result<bool, Failure> {
+        self.knows_network(name).await
+    }
+
+    async fn info(&self) -> Result<Info, Failure> {
+        if let Some(info) = self.info.borrow().clone() {
+            return Ok(info);
+        }
+        let info = self.read_info().await?;
+        *self.info.borrow_mut() = Some(info.clone());
+        Ok(info)
+    }
+
+    async fn neighbours(&self) -> Result<Vec<Neighbour>, Failure> {
+        self.list_neighbours().await
+    }
+
+    async fn last_lines(&self, id: &str, count: usize) -> Result<Vec<String>, Failure> {
+        self.read_log(self.timeout, id, count).await
+    }
+
+    async fn pull(&self, image: &ImageRef, user: Option<&Credentials>) -> Result<(), Failure> {
+        self.pull_image(image, user).await
+    }
+
+    async fn load(&self, archive: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Result<(), Failure> {
+        self.load_archive(archive).await
+    }
+
+    async fn create(&self, name: &Name, desired: &Desired) -> Result<String, Failure> {
+        self.create_container(name.as_str(), &body::fresh(desired)).await
+    }
+
+    async fn create_successor(&self, name: &Name, desired: &Desired, old: &Observed) -> Result<String, Failure> {
+        let Some(inspected) = self.inspect_raw(&old.id).await? else {
+            return Err(Failure::NotFound(format!("the scanner is gone: `{name}`")).during("replace the scanner"));
+        };
+        let image = inspected.get("Image").and_then(Value::as_str).unwrap_or_default();
+        let image = self.image_config(&with_algorithm(image)).await?;
+        let successor = successor::successor(desired, old, &inspected, image.as_ref());
+        let id = self.create_container(&name.incoming(), &successor.body).await?;
+        for (network, endpoint) in successor.further_networks {
+            let body = json!({"Container": id, "EndpointConfig": endpoint});
+            let path = format!("/networks/{network}/connect");
+            let connecting = self.transport.post::<Value>(&path, &body);
+            self.ask(&format!("connect the scanner to network `{network}`"), connecting).await?;
+        }
+        Ok(id)
+    }
+
+    async fn create_note(&self, name: &Name, successor: &Observed) -> Result<String, Failure> {
+        self.create_container(&name.incoming(), &body::note(successor)).await
+    }
+
+    async fn start(&self, id: &str) -> Result<(), Failure> {
+        self.call(self.timeout, "start the scanner", async |docker| docker.start_container(id, None).await).await
+    }
+
+    async fn stop(&self, container: &Observed, grace: Option<i32>) -> Result<(), Failure> {
+        let mut options = StopContainerOptionsBuilder::default();
+        if let Some(grace) = grace {
+            options = options.t(grace);
+        }
+        self.call(self.with_grace(container, grace), "stop the scanner", async |docker| {
+            docker.stop_container(&container.id, Some(options.build())).await
+        })
+        .await
+    }
+
+    async fn restart(&self, container: &Observed, grace: Option<i32>) -> Result<(), Failure> {
+        let mut options = RestartContainerOptionsBuilder::default();
+        if let Some(grace) = grace {
+            options = options.t(grace);
+        }
+        self.call(self.with_grace(container, grace), "restart the scanner", async |docker| {
+            docker.restart_container(&container.id, Some(options.build())).await
+        })
+        .await
+    }
+
+    async fn unpause(&self, id: &str) -> Result<(), Failure> {
+        self.call(self.timeout, "unpause the scanner", async |docker| docker.unpause_container(id).await).await
+    }
+
+    async fn remove(&self, id: &str) -> Result<(), Failure> {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        self.call(self.timeout, "remove the container", async |docker| docker.remove_container(id, Some(options)).await)
+            .await
+    }
+
+    async fn rename(&self, id: &str, name: &str) -> Result<(), Failure> {
+        let options = RenameContainerOptionsBuilder::default().name(name).build();
+        self.call(self.timeout, &format!("rename the container to `{name}`"), async |docker| {
+            docker.rename_container(id, options).await
+        })
+        .await
+    }
+
+    async fn update(&self, id: &str, update: &Update) -> Result<(), Failure> {
+        self.call(self.timeout, "update the scanner", async |docker| {
+            docker.update_container(id, body::update(update)).await
+        })
+        .await
+    }
+}
+
+/// `None` where a container is gone; Podman says so with another status when it goes just then.
+fn there<T>(answer: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(failure) if failure.is_not_found() => Ok(None),
+        Err(failure) => match failure.root() {
+            Failure::Refused { status: 500, message } if message.to_lowercase().contains("no such container") => {
+                Ok(None)
+            }
+            _ => Err(failure),
+        },
+    }
+}

@@ -1,0 +1,564 @@
+//! An engine in memory, for tests: it can refuse, lose answers, answer late or never, carry out what nobody waits for any more,
+//! end and come back; and it knows the truth.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::future::pending;
+use std::io;
+use std::time::Duration;
+
+use futures_util::Stream;
+use hyper::body::Bytes;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+use super::{DockerHost, Engine, Failure, Info, Listed, LocalImage};
+use crate::scanner::admission::Neighbour;
+use crate::scanner::desired::{Credentials, Desired};
+use crate::scanner::environment::Environment;
+use crate::scanner::image::ImageRef;
+use crate::scanner::limits::ActualLimits;
+use crate::scanner::mount::{self, Mount};
+use crate::scanner::name::Name;
+use crate::scanner::observed::{Note, Observed, Status};
+use crate::scanner::operation::{Change, Update};
+use crate::scanner::restart_policy::RestartPolicy;
+
+/// How long an engine that ended is away.
+const AWAY: Duration = Duration::from_secs(1);
+/// After its start, a scanner that dies is up for so long.
+const LIFE: Duration = Duration::from_millis(50);
+/// When a test's time begins.
+const BIRTH: jiff::Timestamp = jiff::Timestamp::UNIX_EPOCH;
+
+/// What becomes of one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The engine refuses, once.
+    Refused,
+    /// It refuses this and every further call of the kind, as long as the run lasts.
+    RefusedForGood,
+    /// The connection breaks before the engine has the call …
+    LostBefore,
+    /// … or after it did what was asked.
+    LostAfter,
+    /// No answer comes in time; the engine does it before so many further calls that change something, or when the run is over.
+    Late(usize),
+    /// The run is killed before …
+    KillBefore,
+    /// … or after the engine did what was asked.
+    KillAfter,
+    /// The engine ends and comes back before …
+    RestartBefore,
+    /// … or after it did what was asked.
+    RestartAfter,
+    /// The run is told to end before …
+    TermBefore,
+    /// … or after the engine did what was asked.
+    TermAfter,
+}
+
+/// One call that changes something.
+#[derive(Debug, Clone)]
+enum Call {
+    Create(String, Box<Observed>),
+    Start(String),
+    Stop(String),
+    Restart(String),
+    Unpause(String),
+    Remove(String),
+    Rename(String, String),
+    Update(String, Update),
+}
+
+/// The engine.
+pub struct Fake {
+    world: RefCell<World>,
+    /// Which call that changes something goes wrong, counted from 0, and how.
+    fault: Cell<Option<(usize, Fault)>>,
+    calls: Cell<usize>,
+    timeout: Duration,
+    away_until: Cell<Option<Instant>>,
+    refused: RefCell<Option<&'static str>>,
+    late: RefCell<Vec<(usize, Call)>>,
+    /// A run that was killed waits for ever; who waits here drops it.
+    pub killed: Notify,
+    /// What a signal does.
+    pub on_term: RefCell<Box<dyn Fn()>>,
+}
+
+/// What there is, and what happened to it.
+#[derive(Debug, Clone, Default)]
+pub struct World {
+    /// All containers.
+    pub containers: Vec<Observed>,
+    /// Ids of images whose containers end soon after their start, and of those that cannot be started.
+    pub dying: BTreeSet<String>,
+    stopped_by_hand: BTreeSet<String>,
+    dies_at: Vec<(String, Instant)>,
+    born: usize,
+    starts: i64,
+    /// What happened, for a failure's message.
+    pub log: Vec<String>,
+    /// Two containers ran at the same time.
+    pub doubled: bool,
+}
+
+impl Fake {
+    /// An engine that has `containers`.
+    pub fn new(containers: Vec<Observed>, timeout: Duration) -> Self {
+        Self {
+            world: RefCell::new(World { containers, ..World::default() }),
+            fault: Cell::new(None),
+            calls: Cell::new(0),
+            timeout,
+            away_until: Cell::new(None),
+            refused: RefCell::new(None),
+            late: RefCell::default(),
+            killed: Notify::new(),
+            on_term: RefCell::new(Box::new(|| {})),
+        }
+    }
+
+    /// Lets call number `at` go wrong, from now on counted from 0.
+    pub fn set(&self, fault: Option<(usize, Fault)>) {
+        self.fault.set(fault);
+        self.calls.set(0);
+    }
+
+    /// Whether the fault has hit.
+    pub fn hit(&self) -> bool {
+        self.fault.get().is_none_or(|(at, _)| self.calls.get() > at)
+    }
+
+    /// The run is over: what is late comes now, and nothing is refused any more.
+    pub fn settle(&self) {
+        self.refused.take();
+        self.fault.set(None);
+        self.away_until.set(None);
+        for (_, call) in self.late.take() {
+            let _ = self.world.borrow_mut().carry_out(&call);
+        }
+    }
+
+    /// What there is now.
+    pub fn world(&self) -> World {
+        let mut world = self.world.borrow_mut();
+        world.age();
+        world.clone()
+    }
+
+    /// Looks at the containers as they are now.
+    fn look<T>(&self, look: impl FnOnce(&[Observed]) -> T) -> T {
+        let mut world = self.world.borrow_mut();
+        world.age();
+        look(&world.containers)
+    }
+
+    /// Changes what there is.
+    pub fn with<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
+        change(&mut self.world.borrow_mut())
+    }
+
+    fn reachable(&self) -> Result<(), Failure> {
+        match self.away_until.get() {
+            Some(until) if Instant::now() < until => Err(Failure::Unreachable(DockerHost::parse(None, None).unwrap())),
+            _ => Ok(()),
+        }
+    }
+
+    fn restart(&self) {
+        self.world.borrow_mut().restart();
+        self.late.take();
+        self.away_until.set(Some(Instant::now() + AWAY));
+    }
+
+    async fn call(&self, call: Call) -> Result<(), Failure> {
+        self.reachable()?;
+        let number = self.calls.replace(self.calls.get() + 1);
+        let due: Vec<_> = {
+            let mut late = self.late.borrow_mut();
+            late.iter_mut().for_each(|(left, _)| *left = left.saturating_sub(1));
+            late.extract_if(.., |(left, _)| *left == 0).collect()
+        };
+        for (_, call) in due {
+            let _ = self.world.borrow_mut().carry_out(&call);
+        }
+        if *self.refused.borrow() == Some(call.kind()) {
+            return Err(refusal());
+        }
+        let fault = self.fault.get().filter(|(at, _)| *at == number).map(|(_, fault)| fault);
+        match fault {
+            Some(Fault::Refused) => return Err(refusal()),
+            Some(Fault::RefusedForGood) => {
+                *self.refused.borrow_mut() = Some(call.kind());
+                return Err(refusal());
+            }
+            Some(Fault::LostBefore) => return Err(Failure::Lost),
+            Some(Fault::Late(by)) => {
+                self.late.borrow_mut().push((by, call));
+                sleep(self.timeout).await;
+                return Err(Failure::TimedOut(self.timeout));
+            }
+            Some(Fault::KillBefore) => self.kill().await,
+            Some(Fault::RestartBefore) => {
+                self.restart();
+                return Err(Failure::Lost);
+            }
+            Some(Fault::TermBefore) => (self.on_term.borrow())(),
+            _ => {}
+        }
+        let done = self.world.borrow_mut().carry_out(&call);
+        match fault {
+            Some(Fault::LostAfter) => return Err(Failure::Lost),
+            Some(Fault::KillAfter) => self.kill().await,
+            Some(Fault::RestartAfter) => {
+                self.restart();
+                return Err(Failure::Lost);
+            }
+            Some(Fault::TermAfter) => (self.on_term.borrow())(),
+            _ => {}
+        }
+        done
+    }
+
+    async fn kill(&self) {
+        self.killed.notify_one();
+        pending::<()>().await;
+    }
+}
+
+impl Call {
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Create(..) => "create",
+            Self::Start(_) => "start",
+            Self::Stop(_) => "stop",
+            Self::Restart(_) => "restart",
+            Self::Unpause(_) => "unpause",
+            Self::Remove(_) => "remove",
+            Self::Rename(..) => "rename",
+            Self::Update(..) => "update",
+        }
+    }
+}
+
+fn refusal() -> Failure {
+    Failure::Refused { status: 500, message: "a fault on purpose".to_owned() }
+}
+
+impl World {
+    fn carry_out(&mut self, call: &Call) -> Result<(), Failure> {
+        self.age();
+        let done = self.do_it(call);
+        self.log.push(format!("{} {}: {}", call.kind(), call.about(), if done.is_ok() { "done" } else { "refused" }));
+        let up = self.containers.iter().filter(|it| it.status.is_up()).count();
+        if up > 1 && !self.doubled {
+            self.doubled = true;
+            self.log.push("two run".to_owned());
+        }
+        done
+    }
+
+    fn do_it(&mut self, call: &Call) -> Result<(), Failure> {
+        match call {
+            Call::Create(name, container) => {
+                self.free(name, "")?;
+                self.born += 1;
+                let id = format!("made-{}", self.born);
+                self.containers.push(Observed { id, name: name.clone(), ..(**container).clone() });
+            }
+            Call::Start(id) => {
+                let status = self.get(id)?.status;
+                if status == Status::Paused {
+                    return Err(Failure::Conflict("cannot start a paused container".to_owned()));
+                }
+                if !status.is_up() {
+                    self.starts(id)?;
+                }
+            }
+            Call::Stop(id) => {
+                let container = self.get(id)?;
+                if container.status.is_up() {
+                    container.status = Status::Exited;
+                    self.ended(id);
+                }
+            }
+            Call::Restart(id) => {
+                self.get(id)?.status = Status::Exited;
+                self.starts(id)?;
+            }
+            Call::Unpause(id) => self.get(id)?.status = Status::Running,
+            Call::Remove(id) => {
+                self.get(id)?;
+                self.containers.retain(|it| it.id != *id);
+            }
+            Call::Rename(id, name) => {
+                self.get(id)?;
+                self.free(name, id)?;
+                self.get(id)?.name.clone_from(name);
+            }
+            Call::Update(id, update) => {
+                let container = self.get(id)?;
+                if !container.is_updatable() {
+                    return Err(Failure::NotFound("page not found".to_owned()));
+                }
+                for change in &update.changes {
+                    match *change {
+                        Change::Memory(memory, swap) => {
+                            (container.limits.memory, container.limits.memory_swap) = (Some(memory), Some(swap));
+                        }
+                        Change::Cpus(cpus, period) => {
+                            (container.limits.cpus, container.limits.cpu_period) = (Some(cpus), period);
+                        }
+                        Change::RestartPolicy(policy) => container.restart_policy = policy,
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn get(&mut self, id: &str) -> Result<&mut Observed, Failure> {
+        let gone = || Failure::NotFound(format!("No such container: {id}"));
+        self.containers.iter_mut().find(|it| it.id == id).ok_or_else(gone)
+    }
+
+    fn free(&self, name: &str, id: &str) -> Result<(), Failure> {
+        if self.containers.iter().all(|it| it.name != name || it.id == id) {
+            return Ok(());
+        }
+        Err(Failure::Conflict(format!("The container name \"/{name}\" is already in use by container")))
+    }
+
+    fn starts(&mut self, id: &str) -> Result<(), Failure> {
+        self.starts += 1;
+        let at = BIRTH + jiff::SignedDuration::from_secs(self.starts);
+        let container = self.get(id)?;
+        container.status = Status::Running;
+        container.started_at = Some(at);
+        let dies = container.image_id.clone();
+        self.stopped_by_hand.remove(id);
+        if self.dying.contains(&dies) {
+            self.dies_at.push((id.to_owned(), Instant::now() + LIFE));
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, id: &str) {
+        self.stopped_by_hand.insert(id.to_owned());
+        self.dies_at.retain(|(it, _)| it != id);
+    }
+
+    /// What ends by itself has ended by now.
+    fn age(&mut self) {
+        let now = Instant::now();
+        for (id, _) in self.dies_at.extract_if(.., |(_, at)| *at <= now).collect::<Vec<_>>() {
+            if let Ok(container) = self.get(&id) {
+                let again = container.restart_policy != RestartPolicy::No;
+                container.status = if again { Status::Restarting } else { Status::Exited };
+                container.exit_code = 3;
+            }
+        }
+    }
+
+    /// dockerd ends and starts again: policies are at work, for the stopped ones too (seen on 20.10), not for the created ones.
+    fn restart(&mut self) {
+        self.log.push("the engine restarts".to_owned());
+        for container in &mut self.containers {
+            let by_hand = self.stopped_by_hand.contains(&container.id);
+            let comes_back = match container.restart_policy {
+                RestartPolicy::No => false,
+                RestartPolicy::Always => true,
+                RestartPolicy::OnFailure(_) | RestartPolicy::UnlessStopped => !by_hand,
+            };
+            if container.status != Status::Created && !container.podman {
+                container.status = if comes_back { Status::Running } else { Status::Exited };
+            }
+        }
+        self.doubled |= self.containers.iter().filter(|it| it.status.is_up()).count() > 1;
+    }
+}
+
+impl Call {
+    fn about(&self) -> String {
+        match self {
+            Self::Create(name, _) => name.clone(),
+            Self::Rename(id, name) => format!("{id} to {name}"),
+            Self::Update(id, update) => format!("{id} {:?}", update.changes),
+            Self::Start(id) | Self::Stop(id) | Self::Restart(id) | Self::Unpause(id) | Self::Remove(id) => id.clone(),
+        }
+    }
+}
+
+/// The container that a task's `desired` makes, without id and name.
+pub fn made(desired: &Desired) -> Observed {
+    let Desired {
+        code: _,
+        url: _,
+        image,
+        shared_dir: _,
+        private_dir: _,
+        private_dir_mode: _,
+        limits,
+        proxy: _,
+        polling_interval: _,
+        update_interval: _,
+        refresh_interval: _,
+        ca_dir: _,
+        network,
+        env: _,
+        restart_policy,
+        privileged,
+        labels,
+    } = desired;
+    let mount = |source: &str, destination: &str| Mount::new(source, destination, true, "z");
+    let ca = desired.ca_dir.as_ref().map(|ca_dir| mount(ca_dir.as_str(), mount::CA));
+    let image = image_of(image.as_str());
+    Observed {
+        image: desired.image.as_str().to_owned(),
+        image_id: image.id,
+        env: image.env.overlaid(&desired.variables()),
+        image_env: Some(image.env),
+        limits: ActualLimits::from(limits),
+        mounts: [
+            mount(desired.shared_dir.as_str(), mount::SHARED),
+            mount(desired.identity_dir().as_str(), mount::PRIVATE),
+        ]
+        .into_iter()
+        .chain(ca)
+        .collect(),
+        network: network.clone().unwrap_or_else(|| "bridge".to_owned()),
+        restart_policy: restart_policy.unwrap_or_default(),
+        privileged: privileged.unwrap_or_default(),
+        labels: labels.clone(),
+        ..Observed::default()
+    }
+}
+
+/// Every image name is an image: `qualys/qcsa:2` has the id `sha256:qualys/qcsa:2`.
+fn image_of(name: &str) -> LocalImage {
+    let env = Environment::from_entries([&"PATH=/bin".to_owned()]);
+    LocalImage { id: format!("sha256:{name}"), digests: Vec::new(), env }
+}
+
+impl Engine for Fake {
+    async fn containers(&self, names: &[&Name]) -> Result<Vec<Listed>, Failure> {
+        self.reachable()?;
+        let wanted: Vec<_> =
+            names.iter().flat_map(|name| [name.as_str().to_owned(), name.incoming(), name.outgoing()]).collect();
+        self.look(|all| {
+            let listed = all.iter().filter(|it| wanted.contains(&it.name));
+            Ok(listed.map(|it| Listed { id: it.id.clone(), name: it.name.clone() }).collect())
+        })
+    }
+
+    async fn inspect(&self, id: &str) -> Result<Option<Observed>, Failure> {
+        self.reachable()?;
+        self.look(|all| Ok(all.iter().find(|it| it.id == id).cloned()))
+    }
+
+    async fn image(&self, name: &str) -> Result<Option<LocalImage>, Failure> {
+        self.reachable()?;
+        Ok(Some(image_of(name)))
+    }
+
+    async fn registry_digest(&self, _: &ImageRef, _: Option<&Credentials>) -> Result<String, Failure> {
+        self.reachable()?;
+        Ok("sha256:newest".to_owned())
+    }
+
+    async fn has_network(&self, _: &str) -> Result<bool, Failure> {
+        self.reachable()?;
+        Ok(true)
+    }
+
+    async fn info(&self) -> Result<Info, Failure> {
+        self.reachable()?;
+        Ok(Info {
+            labels_enforced: false,
+            swap_accounting: true,
+            cpus: 64,
+            memory: 1 << 40,
+            rootless: false,
+            root_dir: format!("/fake/{:?}", std::thread::current().id()),
+        })
+    }
+
+    async fn neighbours(&self) -> Result<Vec<Neighbour>, Failure> {
+        self.reachable()?;
+        let neighbour = |it: Observed| Neighbour {
+            id: it.id.clone(),
+            name: it.name.clone(),
+            mounts: it.mounts.clone(),
+            scanner: it.mount(mount::PRIVATE).is_some().then_some(it),
+        };
+        Ok(self.world().containers.into_iter().map(neighbour).collect())
+    }
+
+    async fn last_lines(&self, _: &str, _: usize) -> Result<Vec<String>, Failure> {
+        self.reachable()?;
+        Ok(vec!["scanner died".to_owned()])
+    }
+
+    async fn pull(&self, _: &ImageRef, _: Option<&Credentials>) -> Result<(), Failure> {
+        self.reachable()
+    }
+
+    async fn load(&self, _: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Result<(), Failure> {
+        self.reachable()
+    }
+
+    async fn create(&self, name: &Name, desired: &Desired) -> Result<String, Failure> {
+        self.call(Call::Create(name.as_str().to_owned(), Box::new(made(desired)))).await?;
+        Ok(self.world().containers.last().map(|it| it.id.clone()).unwrap_or_default())
+    }
+
+    async fn create_successor(&self, name: &Name, desired: &Desired, old: &Observed) -> Result<String, Failure> {
+        let note = Note { id: old.id.clone(), was_up: old.status.is_up(), restart_policy: old.restart_policy };
+        let mut new = made(desired);
+        new.network = desired.network.clone().unwrap_or_else(|| old.network.clone());
+        new.privileged = desired.privileged.unwrap_or(old.privileged);
+        new.labels = old.labels.clone().into_iter().chain(desired.labels.clone()).collect();
+        let policy = desired.restart_policy.unwrap_or(old.restart_policy);
+        new.restart_policy = if old.is_updatable() { RestartPolicy::No } else { policy };
+        (new.podman, new.replaces) = (old.podman, Some(note));
+        self.call(Call::Create(name.incoming(), Box::new(new))).await?;
+        Ok(String::new())
+    }
+
+    async fn create_note(&self, name: &Name, successor: &Observed) -> Result<String, Failure> {
+        let replaces = successor.replaces.clone();
+        let note = Observed { replaces, podman: successor.podman, ..Observed::default() };
+        self.call(Call::Create(name.incoming(), Box::new(note))).await?;
+        Ok(String::new())
+    }
+
+    async fn start(&self, id: &str) -> Result<(), Failure> {
+        self.call(Call::Start(id.to_owned())).await
+    }
+
+    async fn stop(&self, container: &Observed, _: Option<i32>) -> Result<(), Failure> {
+        self.call(Call::Stop(container.id.clone())).await
+    }
+
+    async fn restart(&self, container: &Observed, _: Option<i32>) -> Result<(), Failure> {
+        self.call(Call::Restart(container.id.clone())).await
+    }
+
+    async fn unpause(&self, id: &str) -> Result<(), Failure> {
+        self.call(Call::Unpause(id.to_owned())).await
+    }
+
+    async fn remove(&self, id: &str) -> Result<(), Failure> {
+        self.call(Call::Remove(id.to_owned())).await
+    }
+
+    async fn rename(&self, id: &str, name: &str) -> Result<(), Failure> {
+        self.call(Call::Rename(id.to_owned(), name.to_owned())).await
+    }
+
+    async fn update(&self, id: &str, update: &Update) -> Result<(), Failure> {
+        self.call(Call::Update(id.to_owned(), update.clone())).await
+    }
+}

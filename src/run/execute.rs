@@ -1,0 +1,349 @@
+//! The one executor: first steps, live updates, replacement and the way back are operations that it carries out.
+//!
+//! It decides nothing. A plan lists its operations; what comes next in a replacement says [`replacement::next`] from what is
+//! observed. What is here is how an operation is done, how often it is tried, and what is written down of it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+
+use super::images::Images;
+use super::interrupt::Interrupt;
+use super::observe;
+use super::outcome::Written;
+use super::retry::Tries;
+use super::settle;
+use crate::engine::{Engine, Failure};
+use crate::error::{Error, Kind};
+use crate::host::directories;
+use crate::host::lock::Lock;
+use crate::scanner::desired::{Desired, Request};
+use crate::scanner::observed::Observed;
+use crate::scanner::operation::{Operation, Role, Update};
+use crate::scanner::plan::Plan;
+use crate::scanner::replacement::{Containers, Goal};
+
+/// The engine could not start the scanner, for whatever reason of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NotStarted(#[source] pub Failure);
+
+/// Carries out operations for one scanner.
+pub struct Executor<'a, E> {
+    engine: &'a E,
+    pub(super) request: &'a Request,
+    images: &'a Images<'a, E>,
+    pub(super) interrupt: &'a Interrupt,
+    pub(super) timeout: Duration,
+    /// The containers before the first operation.
+    before: Containers,
+    /// The containers as they were last seen.
+    pub(super) seen: Containers,
+    /// Keeps other runs from this scanner.
+    lock: Option<Lock>,
+    /// Held until what is claimed shows on the engine, so that the next run's look sees it.
+    admission: Option<Lock>,
+    /// Whether the scanner's container was made by this executor, where there was none.
+    created: bool,
+    /// What was done.
+    pub written: Written,
+}
+
+impl<'a, E: Engine> Executor<'a, E> {
+    /// An executor for `request` that finds the containers `seen`.
+    pub fn new(
+        engine: &'a E,
+        request: &'a Request,
+        images: &'a Images<'a, E>,
+        interrupt: &'a Interrupt,
+        timeout: Duration,
+        seen: Containers,
+    ) -> Self {
+        Self {
+            engine,
+            request,
+            images,
+            interrupt,
+            timeout,
+            before: seen.clone(),
+            seen,
+            lock: None,
+            admission: None,
+            created: false,
+            written: Written::default(),
+        }
+    }
+
+    /// A replacement that was half-way is in order: what comes now begins with the containers `seen`.
+    pub fn recovered(&mut self, seen: Containers) {
+        self.written.actions.push("recover");
+        self.written.lasting = true;
+        (self.written.tried, self.written.went_back) = (false, false);
+        self.before = seen.clone();
+        self.seen = seen;
+    }
+
+    /// Begins to change the scanner, whose containers are those of `seen` while `lock` is held.
+    pub fn begin(&mut self, lock: Lock, seen: Containers) {
+        self.lock = Some(lock);
+        self.before = seen.clone();
+        self.seen = seen;
+    }
+
+    /// Lets go of the scanner: what it was before, and what was written.
+    pub fn end(self) -> (Containers, Written) {
+        (self.before, self.written)
+    }
+
+    /// The containers as they were last seen.
+    pub const fn seen(&self) -> &Containers {
+        &self.seen
+    }
+
+    /// Keeps others from claiming anything until what this scanner claims shows on the engine.
+    pub fn hold(&mut self, admission: Option<Lock>) {
+        self.admission = admission;
+    }
+
+    /// Carries out every operation of `plan`.
+    pub async fn carry_out(&mut self, plan: &Plan) -> Result<()> {
+        let mut operations = plan.operations.iter();
+        while let Some(operation) = operations.next() {
+            // A scanner that was stopped only to be started again is not left stopped.
+            let is_pause = self.is_down() && (operation.starts() || operations.clone().any(Operation::starts));
+            if !is_pause {
+                self.interrupt.check()?;
+            }
+            let done = match operation {
+                Operation::Replace { start, policy } => {
+                    let old = self.container(Role::Scanner)?.id.clone();
+                    self.reach(Goal::Replace { old, start: *start, policy: *policy }).await
+                }
+                operation => self.step(operation).await,
+            };
+            if let Err(error) = done {
+                return Err(self.clean_up(error).await);
+            }
+            self.written.actions.extend(operation.word());
+        }
+        Ok(())
+    }
+
+    /// Whether the scanner ran and was stopped by an operation.
+    fn is_down(&self) -> bool {
+        let up = |containers: &Containers| containers.current.as_ref().is_some_and(|it| it.status.is_up());
+        up(&self.before) && !up(&self.seen)
+    }
+
+    /// Does one operation outside of a replacement, with further tries where these may help.
+    async fn step(&mut self, operation: &Operation) -> Result<()> {
+        let mut tries = Tries::forward(self.timeout);
+        let mut done = false;
+        loop {
+            let attempt = if done { Ok(()) } else { self.perform(operation).await };
+            done |= attempt.is_ok();
+            let error = match attempt {
+                // Whoever comes next must know which container there is, and whether it runs.
+                Ok(()) if matches!(operation, Operation::Create | Operation::Stop(_) | Operation::Remove(_)) => {
+                    match self.look().await {
+                        Ok(()) => return Ok(()),
+                        Err(error) => error,
+                    }
+                }
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            let Some(failure) = Failure::of(&error) else {
+                return Err(error);
+            };
+            let in_doubt = failure.leaves_doubt();
+            // An answer that was lost does not tell what became of the call.
+            if !done && (in_doubt || failure.is_not_found()) && self.look().await.is_ok() && self.shows(operation) {
+                return Ok(());
+            }
+            // A second container of this name is not to be asked for while the first may still come.
+            let once = *operation == Operation::Create && in_doubt && !done;
+            if once || !tries.again(&error).await {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Whether `operation` has worked, as far as that shows.
+    fn shows(&self, operation: &Operation) -> bool {
+        let now = self.seen.current.as_ref();
+        match operation {
+            Operation::Create => now.is_some_and(Observed::is_scanner),
+            Operation::Start(_) => now.is_some_and(|it| it.status.is_up()),
+            Operation::Stop(_) => now.is_none_or(|it| !it.status.is_up()),
+            Operation::Remove(_) => now.is_none(),
+            _ => false,
+        }
+    }
+
+    /// Does `operation` once.
+    pub(super) async fn perform(&mut self, operation: &Operation) -> Result<()> {
+        let (engine, request) = (self.engine, self.request);
+        let (name, grace) = (&request.name, request.wish.stop_timeout);
+        self.written.tried |= !operation.fetches() && !matches!(operation, Operation::Settle(_));
+        if matches!(operation, Operation::Start(_) | Operation::Restart | Operation::Unpause | Operation::Stop(_)) {
+            // What the container claims shows on the engine already; nobody need wait for a stop or a settling.
+            self.admission = None;
+        }
+        match operation {
+            Operation::PullImage | Operation::LoadImage => {
+                self.interrupt.guard(self.images.fetch(request, operation)).await??;
+                self.written.lasting = true;
+            }
+            Operation::CreateDirectory(path, mode) => {
+                let new = directories::create(path, *mode)?;
+                self.written.directories.extend(new);
+            }
+            Operation::SetMode(path, mode) => {
+                directories::set_mode(path, *mode)?;
+                self.written.lasting = true;
+            }
+            Operation::PurgeDirectory(path) => {
+                let purged = directories::purge(path);
+                self.written.lasting |= purged.as_ref().map_or_else(|failed| failed.deleted_some, |()| true);
+                purged.map_err(|failed| failed.error)?;
+            }
+            Operation::Create => {
+                self.created = true;
+                self.interrupt.guard(engine.create(name, desired(request)?)).await??;
+                self.admission = None;
+            }
+            Operation::CreateSuccessor => {
+                let old = self.container(Role::Old)?;
+                let created = self.interrupt.guard(engine.create_successor(name, desired(request)?, old)).await;
+                self.admission = None;
+                created??;
+            }
+            Operation::CreateNote => drop(engine.create_note(name, self.container(Role::New)?).await?),
+            Operation::Update(update) => {
+                let there = self.container(Role::Scanner)?.clone();
+                if let Err(failure) = engine.update(&there.id, update).await {
+                    return Err(settle::not_updated(engine, &there, failure).await);
+                }
+                self.written.lasting = true;
+                self.admission = None;
+            }
+            Operation::SetRestartPolicy(role, policy) => {
+                engine.update(&self.container(*role)?.id, &Update::restart_policy(*policy)).await?;
+            }
+            Operation::Rename(role, alias) => engine.rename(&self.container(*role)?.id, &alias.of(name)).await?,
+            Operation::Start(role) => {
+                let started = engine.start(&self.container(*role)?.id).await;
+                self.ran(*role, started).map_err(|failure| anyhow!(NotStarted(failure)))?;
+            }
+            Operation::Restart => {
+                let restarted = engine.restart(self.container(Role::Scanner)?, grace).await;
+                self.ran(Role::Scanner, restarted).map_err(|failure| anyhow!(NotStarted(failure)))?;
+            }
+            Operation::Unpause => {
+                let unpaused = engine.unpause(&self.container(Role::Scanner)?.id).await;
+                self.ran(Role::Scanner, unpaused)?;
+            }
+            Operation::Stop(role) => {
+                let stopped = engine.stop(self.container(*role)?, grace).await;
+                self.ran(*role, stopped)?;
+            }
+            Operation::Settle(role) => {
+                let id = self.container(*role)?.id.clone();
+                self.interrupt.guard(settle::stays_up(engine, &id, request.wish.settle)).await??;
+            }
+            Operation::Remove(role) => {
+                // One that was run with --rm went when it was stopped.
+                let Some(id) = self.seen.role(*role).map(|it| it.id.clone()) else { return Ok(()) };
+                let removed = engine.remove(&id).await;
+                self.gone(&id, removed).await?;
+            }
+            Operation::Replace { .. } => return Err(defect("a replacement is more than one operation")),
+        }
+        Ok(())
+    }
+
+    /// Notes that the container that plays `role` was started or stopped, or may have been.
+    fn ran(&mut self, role: Role, answer: Result<(), Failure>) -> Result<(), Failure> {
+        let id = self.seen.role(role).map(|it| &it.id);
+        let was_there = self.before.iter().any(|it| Some(&it.id) == id);
+        match &answer {
+            Ok(()) => self.written.lasting |= was_there,
+            Err(failure) => self.written.run_state_in_doubt |= was_there && failure.leaves_doubt(),
+        }
+        answer
+    }
+
+    /// A removal is taken at its word only when the container is really gone: nothing else would ever come back for it.
+    async fn gone(&self, id: &str, removed: Result<(), Failure>) -> Result<()> {
+        match removed {
+            Err(failure) if !failure.is_not_found() => Err(failure.into()),
+            answer => match (answer, self.engine.inspect(id).await?) {
+                (_, None) => Ok(()),
+                (Err(failure), Some(_)) => Err(failure.into()),
+                (Ok(()), Some(_)) => Err(Failure::Conflict("the engine has not removed it yet".to_owned()).into()),
+            },
+        }
+    }
+
+    /// Removes what a failed plan has made and nobody uses: a container that did not come to work, whose restart policy would
+    /// start it again and again, and empty directories.
+    async fn clean_up(&mut self, error: anyhow::Error) -> anyhow::Error {
+        let is_interrupted = error.downcast_ref::<Error>().is_some_and(|error| error.kind == Kind::Interrupted);
+        let looked = self.look().await;
+        let mut error = error;
+        if self.created && self.seen.current.is_some() && looked.is_ok() && !is_interrupted {
+            let mut tries = Tries::back(self.timeout);
+            error = loop {
+                let removed = match self.look().await {
+                    Ok(()) if self.seen.current.is_none() => Ok(()),
+                    Ok(()) => self.perform(&Operation::Remove(Role::Scanner)).await,
+                    looked => looked,
+                };
+                match removed {
+                    Ok(()) => {
+                        self.seen.current = None;
+                        self.written.went_back = true;
+                        break error.context("the new container was removed again");
+                    }
+                    Err(again) if tries.again(&again).await => {}
+                    Err(left) => {
+                        break error.context(format!("and the new container could not be removed again ({left})"));
+                    }
+                }
+            };
+        }
+        let id = |containers: &Containers| containers.current.as_ref().map(|it| it.id.clone());
+        let is_undone = id(&self.before) == id(&self.seen) && self.seen.halfway().is_none() && looked.is_ok();
+        if is_undone && !is_interrupted {
+            // The innermost first.
+            while self.written.directories.last().is_some_and(|path| directories::remove_empty(path)) {
+                self.written.directories.pop();
+                self.written.went_back = true;
+            }
+        }
+        error
+    }
+
+    /// Looks at the containers.
+    pub(super) async fn look(&mut self) -> Result<()> {
+        self.seen = observe::containers(self.engine, &self.request.name, self.timeout).await?;
+        Ok(())
+    }
+
+    fn container(&self, role: Role) -> Result<&Observed> {
+        self.seen.role(role).ok_or_else(|| defect("an operation for a container that is not there"))
+    }
+}
+
+fn desired(request: &Request) -> Result<&Desired> {
+    request
+        .desired
+        .as_ref()
+        .context("a plan to create a scanner without what to create")
+        .map_err(|error| defect(&error.to_string()))
+}
+
+fn defect(what: &str) -> anyhow::Error {
+    Error::new(Kind::Internal, format!("{what}; report this as a defect")).into()
+}

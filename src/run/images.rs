@@ -1,0 +1,178 @@
+//! Where a wanted image comes from: it is there, or an archive or a registry has it.
+
+use std::cell::RefCell;
+
+use anyhow::{Result, anyhow};
+
+use super::observe::wanted;
+use crate::engine::{Engine, Failure, LocalImage};
+use crate::error::{Error, Kind};
+use crate::host::archive;
+use crate::protocol::arguments::Pull;
+use crate::scanner::desired::{Desired, Request};
+use crate::scanner::image::{ImageRef, WantedImage};
+use crate::scanner::operation::Operation;
+use crate::scanner::plan::Plan;
+
+/// The images that a task names. Each is looked up, asked for, loaded or pulled once, however many scanners want it.
+#[derive(Debug)]
+pub struct Images<'a, E> {
+    engine: &'a E,
+    /// By name; `None` where the engine has no such image.
+    local: RefCell<Vec<(String, Option<LocalImage>)>>,
+    /// By name, those that one of the scanners fetches, and how.
+    to_fetch: RefCell<Vec<(String, WantedImage)>>,
+    /// Names of those that were fetched, or are the newest by their registry's word.
+    settled: RefCell<Vec<String>>,
+}
+
+impl<'a, E: Engine> Images<'a, E> {
+    /// Looks each image up that `requests` name.
+    pub async fn new(engine: &'a E, requests: &[Request]) -> Result<Self> {
+        let images =
+            Self { engine, local: RefCell::default(), to_fetch: RefCell::default(), settled: RefCell::default() };
+        for desired in requests.iter().filter_map(wanted) {
+            if !images.local.borrow().iter().any(|(name, _)| name == desired.image.as_str()) {
+                images.look_up(&desired.image).await?;
+            }
+        }
+        Ok(images)
+    }
+
+    /// The image that `request` wants, if the engine has it.
+    pub fn local(&self, request: &Request) -> Option<LocalImage> {
+        let name = wanted(request)?.image.as_str();
+        self.local.borrow().iter().find(|(known, _)| known == name)?.1.clone()
+    }
+
+    /// What is known of the wanted image without fetching anything. A registry is asked where it must be: for the newest, and in
+    /// check mode (`is_prediction`) for whether it has the image at all.
+    pub async fn known(&self, request: &Request, desired: &Desired, is_prediction: bool) -> Result<WantedImage> {
+        let (image, wish) = (&desired.image, &request.wish);
+        let local = self.local(request);
+        let there = |local: &LocalImage| WantedImage::Local { id: local.id.clone(), env: local.env.clone() };
+        let is_in = |list: &RefCell<Vec<String>>| list.borrow().iter().any(|name| name == image.as_str());
+        if let Some(local) = &local
+            && (!pulls_always(request) || is_in(&self.settled))
+        {
+            return Ok(there(local));
+        }
+        // Another scanner of the task fetches it before.
+        let fetched =
+            self.to_fetch.borrow().iter().find(|(name, _)| name == image.as_str()).map(|(_, how)| how.clone());
+        if let Some(how) = fetched {
+            return Ok(how);
+        }
+        let not_found = |why: &str| Err(anyhow!(Error::new(Kind::ImageNotFound, format!("{why}: `{image}`"))));
+        let how = match (&local, &wish.image_archive) {
+            (Some(local), _) => {
+                let newest = self.newest(request, desired).await?;
+                if local.digests.iter().any(|digest| digest.ends_with(&newest)) {
+                    self.settled.borrow_mut().push(image.as_str().to_owned());
+                    return Ok(there(local));
+                }
+                WantedImage::ToPull
+            }
+            (None, Some(path)) => {
+                archive::check(path, image)?;
+                WantedImage::ToLoad
+            }
+            (None, None) if image.is_id() => {
+                return not_found(
+                    "the engine has no image of this id, and an id cannot be pulled; load it, or give name:tag",
+                );
+            }
+            (None, None) if wish.pull == Pull::Never => {
+                return not_found("the engine does not have the image, and pull=never; load it, or allow pull=missing");
+            }
+            (None, None) => {
+                if is_prediction {
+                    self.newest(request, desired).await?;
+                }
+                WantedImage::ToPull
+            }
+        };
+        self.to_fetch.borrow_mut().push((image.as_str().to_owned(), how.clone()));
+        Ok(how)
+    }
+
+    /// Loads or pulls the image that `request` wants, as `operation` says.
+    pub async fn fetch(&self, request: &Request, operation: &Operation) -> Result<()> {
+        let Some(desired) = wanted(request) else { return Ok(()) };
+        if let (Operation::LoadImage, Some(path)) = (operation, &request.wish.image_archive) {
+            self.engine.load(archive::open(path)?).await?;
+        } else {
+            let pulled = self.engine.pull(&desired.image, request.wish.credentials.as_ref()).await;
+            pulled.map_err(|failure| not_pulled(desired, &failure))?;
+        }
+        self.settled.borrow_mut().push(desired.image.as_str().to_owned());
+        self.look_up(&desired.image).await?;
+        if self.local(request).is_none() {
+            let action = operation.word().unwrap_or_default();
+            let message = format!("the image is still not there after {action}; check its name: `{}`", desired.image);
+            return Err(Error::new(Kind::ImageNotFound, message).into());
+        }
+        Ok(())
+    }
+
+    /// Leaves out of `plan` the fetching of what other plans, whose images are in `fetched`, fetch before it; adds its own.
+    pub fn leave_out_fetched(request: &Request, plan: &mut Plan, fetched: &mut Vec<String>) {
+        let Some(desired) = wanted(request).filter(|_| plan.operations.iter().any(Operation::fetches)) else { return };
+        if fetched.iter().any(|name| name == desired.image.as_str()) {
+            plan.operations.retain(|it| !it.fetches());
+        } else {
+            fetched.push(desired.image.as_str().to_owned());
+        }
+    }
+
+    async fn look_up(&self, image: &ImageRef) -> Result<()> {
+        let found = self.engine.image(image.as_str()).await?;
+        let mut local = self.local.borrow_mut();
+        local.retain(|(name, _)| name != image.as_str());
+        local.push((image.as_str().to_owned(), found));
+        Ok(())
+    }
+
+    async fn newest(&self, request: &Request, desired: &Desired) -> Result<String> {
+        let newest = self.engine.registry_digest(&desired.image, request.wish.credentials.as_ref()).await;
+        Ok(newest.map_err(|failure| not_pulled(desired, &failure))?)
+    }
+}
+
+/// Whether there may be something newer to pull: an id names one image for ever.
+pub fn pulls_always(request: &Request) -> bool {
+    wanted(request).is_some_and(|desired| !desired.image.is_id()) && request.wish.pull == Pull::Always
+}
+
+/// A pull's failure: registry, image, and the likely cause.
+fn not_pulled(desired: &Desired, failure: &Failure) -> Error {
+    let text = failure.root().to_string().to_lowercase();
+    let likely = [
+        (
+            &["unauthorized", "denied", "authentication", "no basic auth"][..],
+            "the registry wants other credentials: give registry_username and registry_password, or run docker login on the Docker host",
+        ),
+        (
+            &["manifest unknown", "not found", "does not exist"][..],
+            "the registry has no such image or tag: check the name",
+        ),
+        (
+            &["no such host", "connection refused", "timeout", "unreachable", "dial tcp", "network"][..],
+            "the Docker host cannot reach the registry: check its network and proxy, or give image_archive",
+        ),
+        (
+            &["x509", "certificate", "http response to https"][..],
+            "the engine does not trust the registry: check its certificate",
+        ),
+    ];
+    let cause = likely.iter().find(|(words, _)| words.iter().any(|word| text.contains(word))).map(|(_, cause)| *cause);
+    Error::new(
+        Kind::ImageNotFound,
+        format!(
+            "cannot get the image from {}: {failure}; {}: `{}`",
+            desired.image.registry(),
+            cause.unwrap_or("check its name and the registry, or load it on the Docker host"),
+            desired.image
+        ),
+    )
+}

@@ -1,0 +1,124 @@
+//! What there is on the engine and the host, as far as one scanner is concerned.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::time::{Instant, sleep};
+
+use crate::engine::{Engine, Failure, Listed};
+use crate::host::directories;
+use crate::protocol::arguments::State;
+use crate::scanner::compare::EngineTraits;
+use crate::scanner::desired::{Desired, Request};
+use crate::scanner::directory::Directory;
+use crate::scanner::limits::MemorySwap;
+use crate::scanner::mount;
+use crate::scanner::name::Name;
+use crate::scanner::observed::{Observed, Status};
+use crate::scanner::purge::purged;
+use crate::scanner::replacement::Containers;
+use crate::scanner::situation::{OnHost, Situation};
+
+/// `SELinux`'s control files; without them no engine on this host labels mounts.
+const SELINUX: &str = "/sys/fs/selinux/enforce";
+/// Between two looks at containers that change while one looks.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The scanner that `request` wants to have, unless it shall go or only its run state matters.
+pub fn wanted(request: &Request) -> Option<&Desired> {
+    request.desired.as_ref().filter(|_| request.wish.state != State::Absent)
+}
+
+/// The containers of the scanner `name`; what the engine is just removing is given the time to go, at most `timeout`.
+pub async fn containers<E: Engine>(engine: &E, name: &Name, timeout: Duration) -> Result<Containers, Failure> {
+    let listed = engine.containers(&[name]).await?;
+    containers_of(engine, name, listed, timeout).await
+}
+
+/// The same when the engine has `listed` its containers before.
+pub async fn containers_of<E: Engine>(
+    engine: &E,
+    name: &Name,
+    mut listed: Vec<Listed>,
+    timeout: Duration,
+) -> Result<Containers, Failure> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        if let Some(containers) = inspected(engine, name, &listed).await? {
+            let is_going = containers.current.as_ref().is_some_and(|it| it.status == Status::Removing);
+            if !is_going || Instant::now() >= deadline {
+                return Ok(containers);
+            }
+        } else if Instant::now() >= deadline {
+            return Err(Failure::TimedOut(timeout).during("look at the scanner, whose containers change all the time"));
+        }
+        sleep(PAUSE).await;
+        listed = engine.containers(&[name]).await?;
+    }
+}
+
+/// Each of the `listed` containers; `None` when one is gone or has another name by now.
+async fn inspected<E: Engine>(engine: &E, name: &Name, listed: &[Listed]) -> Result<Option<Containers>, Failure> {
+    let mut containers = Containers::default();
+    let slots = [
+        (name.as_str().to_owned(), &mut containers.current),
+        (name.incoming(), &mut containers.incoming),
+        (name.outgoing(), &mut containers.outgoing),
+    ];
+    for (name, slot) in slots {
+        let Some(listed) = listed.iter().find(|it| it.name == name) else { continue };
+        match engine.inspect(&listed.id).await? {
+            Some(container) if container.name == name => *slot = Some(container),
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some(containers))
+}
+
+/// What a plan for `request` is made from, when `observed` has the scanner's name and `containers` are all that it has; the
+/// image is filled in by whoever decides about pulling.
+pub async fn situation<E: Engine>(
+    engine: &E,
+    request: &Request,
+    observed: Option<Observed>,
+    containers: &Containers,
+) -> Result<Situation> {
+    let desired = wanted(request);
+    let traits = engine_traits(engine, desired, observed.as_ref()).await?;
+    let identity_dir = match &request.desired {
+        Some(desired) => Some(desired.identity_dir()),
+        None if request.wish.purge => purged(request, observed.as_ref())?,
+        None => None,
+    };
+    let look = |path: Option<&Directory>| path.map_or(Ok(OnHost::Missing), |path| directories::look(path.as_path()));
+    Ok(Situation {
+        observed,
+        stranger: containers.stranger().map(|it| it.name.clone()),
+        image: None,
+        engine: traits,
+        shared_dir: look(desired.map(|desired| &desired.shared_dir))?,
+        identity_dir: look(identity_dir.as_ref())?,
+        ca_dir: look(desired.and_then(|desired| desired.ca_dir.as_ref()))?,
+    })
+}
+
+/// The engine is only asked where its answer could turn a difference into none.
+async fn engine_traits<E: Engine>(
+    engine: &E,
+    desired: Option<&Desired>,
+    observed: Option<&Observed>,
+) -> Result<EngineTraits, Failure> {
+    let (Some(desired), Some(observed)) = (desired, observed) else { return Ok(EngineTraits::default()) };
+    let swap_in_doubt = observed.limits.memory_swap == Some(MemorySwap::Unlimited)
+        && desired.limits.memory_swap().is_some_and(|swap| swap != MemorySwap::Unlimited);
+    let unlabelled = |it: &mount::Mount| {
+        !it.relabel && [mount::SHARED, mount::PRIVATE, mount::CA].contains(&it.destination.as_str())
+    };
+    let labels_in_doubt = !observed.podman && observed.mounts.iter().any(unlabelled) && Path::new(SELINUX).exists();
+    if !swap_in_doubt && !labels_in_doubt {
+        return Ok(EngineTraits::default());
+    }
+    let info = engine.info().await?;
+    Ok(EngineTraits { labels_enforced: info.labels_enforced, swap_accounting: info.swap_accounting })
+}

@@ -1,0 +1,135 @@
+//! What came of a run, as data; [`crate::report`] puts it into the words of the result.
+
+use std::path::PathBuf;
+
+use crate::scanner::capacity::Host;
+use crate::scanner::compare::Comparison;
+use crate::scanner::observed::Observed;
+use crate::scanner::plan::{Difference, Plan};
+use crate::scanner::replacement::Containers;
+
+/// What came of a run.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// One for each scanner of the task, in its order.
+    pub scanners: Vec<ScannerOutcome>,
+    /// The host with all scanners of the task on it, or as it is where they were refused; `None`: there was no need to look.
+    pub host: Option<Host>,
+    /// For people, about the task as a whole.
+    pub warnings: Vec<String>,
+    /// Why it ended early.
+    pub failure: Option<Failed>,
+}
+
+/// Why a run ended early.
+#[derive(Debug)]
+pub struct Failed {
+    /// Which of the scanners it was; `None`: all of them together.
+    pub at: Option<usize>,
+    /// Whether it was refused before any of them was touched.
+    pub refused: bool,
+    /// What happened, the first cause innermost.
+    pub error: anyhow::Error,
+}
+
+/// What a last look showed.
+#[derive(Debug, Default)]
+pub enum LastLook {
+    /// Nobody could look.
+    #[default]
+    Unknown,
+    /// There is no container.
+    Missing,
+    /// The scanner's container.
+    There(Box<Observed>),
+}
+
+impl LastLook {
+    /// At `containers`, where there was one.
+    pub fn new(containers: Option<&Containers>) -> Self {
+        match containers.map(Containers::shown) {
+            None => Self::Unknown,
+            Some(None) => Self::Missing,
+            Some(Some(container)) => Self::There(Box::new(container.clone())),
+        }
+    }
+}
+
+/// What came of one scanner.
+#[derive(Debug, Default)]
+pub struct ScannerOutcome {
+    /// Why something was done, or would be.
+    pub differences: Vec<Difference>,
+    /// Every managed field, for `diff`.
+    pub comparisons: Vec<Comparison>,
+    /// What was done, or would be in check mode; the stable words.
+    pub actions: Vec<&'static str>,
+    /// Whether anything was written that was not undone, or would be in check mode.
+    pub changed: bool,
+    /// Whether the scanner's container is as it was; `None` where nothing was tried.
+    pub rolled_back: Option<bool>,
+    /// The container when the run ended.
+    pub container: LastLook,
+    /// Whether its turn came.
+    pub reached: bool,
+}
+
+impl ScannerOutcome {
+    /// Takes over what `plan` says.
+    pub fn planned(&mut self, plan: &Plan) {
+        self.differences.clone_from(&plan.differences);
+        self.comparisons.clone_from(&plan.comparisons);
+    }
+}
+
+/// What an executor has written so far.
+#[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is about another kind of thing that was written")]
+pub struct Written {
+    /// The words of what succeeded.
+    pub actions: Vec<&'static str>,
+    /// Whether anything was tried at all.
+    pub tried: bool,
+    /// Whether something was written that no way back undoes, be it that a container was stopped and started again.
+    pub lasting: bool,
+    /// Whether a start or a stop of a container that was there before was not answered.
+    pub run_state_in_doubt: bool,
+    /// Whether something was undone.
+    pub went_back: bool,
+    /// Directories that were made, outermost first.
+    pub directories: Vec<PathBuf>,
+}
+
+impl Written {
+    /// Whether anything is not as it was `before`; `after` is what a last look showed, if there was one.
+    pub fn changed(&self, before: &Containers, after: Option<&Containers>) -> bool {
+        let containers = after.map_or(self.tried, |after| is_different(before, after, self.run_state_in_doubt));
+        self.lasting || !self.directories.is_empty() || containers
+    }
+}
+
+/// What of `before` and `after` a way back restores: whether it is the same.
+pub fn is_restored(before: &Containers, after: &Containers) -> bool {
+    match (&before.current, &after.current) {
+        (None, None) => after.halfway().is_none(),
+        (Some(before), Some(now)) => {
+            let runs_as_before = now.status.is_up() == before.status.is_up();
+            let is_same = before.id == now.id && before.restart_policy == now.restart_policy;
+            is_same && runs_as_before && after.halfway().is_none()
+        }
+        _ => false,
+    }
+}
+
+/// Whether containers were made, removed, renamed, or have other limits or another restart policy; or were started or ended,
+/// where `run_state` says that this may be our doing.
+fn is_different(before: &Containers, after: &Containers, run_state: bool) -> bool {
+    let facts = |containers: &Containers| {
+        let fact = |it: &Observed| {
+            let state = run_state.then(|| (it.status.is_up(), it.started_at));
+            (it.id.clone(), it.name.clone(), it.limits, it.restart_policy, state)
+        };
+        containers.iter().map(fact).collect::<Vec<_>>()
+    };
+    facts(before) != facts(after)
+}
