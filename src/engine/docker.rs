@@ -24,7 +24,7 @@ use crate::scanner::desired::{Credentials, Desired};
 use crate::scanner::environment::Environment;
 use crate::scanner::image::ImageRef;
 use crate::scanner::name::Name;
-use crate::scanner::observed::Observed;
+use crate::scanner::observed::{Note, Observed};
 use crate::scanner::operation::Update;
 
 /// Docker's own grace between SIGTERM and SIGKILL, in seconds.
@@ -188,13 +188,19 @@ impl Engine for Docker {
         self.create_container(name.as_str(), &body::fresh(desired)).await
     }
 
-    async fn create_successor(&self, name: &Name, desired: &Desired, old: &Observed) -> Result<String, Failure> {
+    async fn create_successor(
+        &self,
+        name: &Name,
+        desired: &Desired,
+        old: &Observed,
+        note: &Note,
+    ) -> Result<String, Failure> {
         let Some(inspected) = self.inspect_raw(&old.id).await? else {
             return Err(Failure::NotFound(format!("the scanner is gone: `{name}`")).during("replace the scanner"));
         };
         let image = inspected.get("Image").and_then(Value::as_str).unwrap_or_default();
         let image = self.image_config(&with_algorithm(image)).await?;
-        let successor = successor::successor(desired, old, &inspected, image.as_ref());
+        let successor = successor::successor(desired, old, note, &inspected, image.as_ref());
         let id = self.create_container(&name.incoming(), &successor.body).await?;
         for (network, endpoint) in successor.further_networks {
             let body = json!({"Container": id, "EndpointConfig": endpoint});

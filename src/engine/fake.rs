@@ -31,6 +31,9 @@ const LIFE: Duration = Duration::from_millis(50);
 /// When a test's time begins.
 const BIRTH: jiff::Timestamp = jiff::Timestamp::UNIX_EPOCH;
 
+/// The id of a container that somebody else makes.
+pub const FOREIGN: &str = "foreign";
+
 /// What becomes of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -52,6 +55,10 @@ pub enum Fault {
     RestartBefore,
     /// … or after it did what was asked.
     RestartAfter,
+    /// Somebody removes every container that does not run before the engine has the call.
+    Prune,
+    /// Somebody makes another container with the scanner's name before, if nobody has it.
+    TakeName,
     /// The run is told to end before …
     TermBefore,
     /// … or after the engine did what was asked.
@@ -62,6 +69,7 @@ pub enum Fault {
 #[derive(Debug, Clone)]
 enum Call {
     Create(String, Box<Observed>),
+    Connect(String),
     Start(String),
     Stop(String),
     Restart(String),
@@ -85,7 +93,12 @@ pub struct Fake {
     pub killed: Notify,
     /// What a signal does.
     pub on_term: RefCell<Box<dyn Fn()>>,
+    /// What is asked before each call, told as in the log: it may change what there is, and let the call fail.
+    pub before_call: RefCell<Box<BeforeCall>>,
 }
+
+/// Before a call, see [`Fake::before_call`].
+pub type BeforeCall = dyn Fn(&str, &mut World) -> Result<(), Failure>;
 
 /// What there is, and what happened to it.
 #[derive(Debug, Clone, Default)]
@@ -94,6 +107,10 @@ pub struct World {
     pub containers: Vec<Observed>,
     /// Ids of images whose containers end soon after their start, and of those that cannot be started.
     pub dying: BTreeSet<String>,
+    /// Ids of successors that lack a network.
+    pub unconnected: BTreeSet<String>,
+    /// One of these was started.
+    pub incomplete: bool,
     stopped_by_hand: BTreeSet<String>,
     dies_at: Vec<(String, Instant)>,
     born: usize,
@@ -117,6 +134,7 @@ impl Fake {
             late: RefCell::default(),
             killed: Notify::new(),
             on_term: RefCell::new(Box::new(|| {})),
+            before_call: RefCell::new(Box::new(|_, _| Ok(()))),
         }
     }
 
@@ -176,6 +194,8 @@ impl Fake {
     async fn call(&self, call: Call) -> Result<(), Failure> {
         self.reachable()?;
         let number = self.calls.replace(self.calls.get() + 1);
+        let told = format!("{} {}", call.kind(), call.about());
+        (self.before_call.borrow())(&told, &mut self.world.borrow_mut())?;
         let due: Vec<_> = {
             let mut late = self.late.borrow_mut();
             late.iter_mut().for_each(|(left, _)| *left = left.saturating_sub(1));
@@ -206,6 +226,8 @@ impl Fake {
                 return Err(Failure::Lost);
             }
             Some(Fault::TermBefore) => (self.on_term.borrow())(),
+            Some(Fault::Prune) => self.world.borrow_mut().prune(),
+            Some(Fault::TakeName) => self.world.borrow_mut().take_name(),
             _ => {}
         }
         let done = self.world.borrow_mut().carry_out(&call);
@@ -232,6 +254,7 @@ impl Call {
     const fn kind(&self) -> &'static str {
         match self {
             Self::Create(..) => "create",
+            Self::Connect(_) => "connect",
             Self::Start(_) => "start",
             Self::Stop(_) => "stop",
             Self::Restart(_) => "restart",
@@ -252,7 +275,7 @@ impl World {
         self.age();
         let done = self.do_it(call);
         self.log.push(format!("{} {}: {}", call.kind(), call.about(), if done.is_ok() { "done" } else { "refused" }));
-        let up = self.containers.iter().filter(|it| it.status.is_up()).count();
+        let up = self.containers.iter().filter(|it| it.status.is_up() && it.id != FOREIGN).count();
         if up > 1 && !self.doubled {
             self.doubled = true;
             self.log.push("two run".to_owned());
@@ -266,7 +289,14 @@ impl World {
                 self.free(name, "")?;
                 self.born += 1;
                 let id = format!("made-{}", self.born);
+                if container.replaces.is_some() && container.is_scanner() {
+                    self.unconnected.insert(id.clone());
+                }
                 self.containers.push(Observed { id, name: name.clone(), ..(**container).clone() });
+            }
+            Call::Connect(id) => {
+                self.get(id)?;
+                self.unconnected.remove(id);
             }
             Call::Start(id) => {
                 let status = self.get(id)?.status;
@@ -331,8 +361,27 @@ impl World {
         Err(Failure::Conflict(format!("The container name \"/{name}\" is already in use by container")))
     }
 
+    fn prune(&mut self) {
+        self.log.push("somebody removes what does not run".to_owned());
+        self.age();
+        self.containers.retain(|it| it.status.is_up());
+    }
+
+    fn take_name(&mut self) {
+        let name = "scanner".to_owned();
+        if self.free(&name, "").is_ok() {
+            self.log.push("somebody takes the name".to_owned());
+            let (id, image) = (FOREIGN.to_owned(), "nginx".to_owned());
+            self.containers.push(Observed { id, name, image, status: Status::Running, ..Observed::default() });
+        }
+    }
+
     fn starts(&mut self, id: &str) -> Result<(), Failure> {
         self.starts += 1;
+        if self.unconnected.contains(id) {
+            self.incomplete = true;
+            self.log.push("it lacks a network".to_owned());
+        }
         let at = BIRTH + jiff::SignedDuration::from_secs(self.starts);
         let container = self.get(id)?;
         container.status = Status::Running;
@@ -386,7 +435,12 @@ impl Call {
             Self::Create(name, _) => name.clone(),
             Self::Rename(id, name) => format!("{id} to {name}"),
             Self::Update(id, update) => format!("{id} {:?}", update.changes),
-            Self::Start(id) | Self::Stop(id) | Self::Restart(id) | Self::Unpause(id) | Self::Remove(id) => id.clone(),
+            Self::Connect(id)
+            | Self::Start(id)
+            | Self::Stop(id)
+            | Self::Restart(id)
+            | Self::Unpause(id)
+            | Self::Remove(id) => id.clone(),
         }
     }
 }
@@ -514,17 +568,25 @@ impl Engine for Fake {
         Ok(self.world().containers.last().map(|it| it.id.clone()).unwrap_or_default())
     }
 
-    async fn create_successor(&self, name: &Name, desired: &Desired, old: &Observed) -> Result<String, Failure> {
-        let note = Note { id: old.id.clone(), was_up: old.status.is_up(), restart_policy: old.restart_policy };
+    async fn create_successor(
+        &self,
+        name: &Name,
+        desired: &Desired,
+        old: &Observed,
+        note: &Note,
+    ) -> Result<String, Failure> {
         let mut new = made(desired);
         new.network = desired.network.clone().unwrap_or_else(|| old.network.clone());
         new.privileged = desired.privileged.unwrap_or(old.privileged);
         new.labels = old.labels.clone().into_iter().chain(desired.labels.clone()).collect();
         let policy = desired.restart_policy.unwrap_or(old.restart_policy);
         new.restart_policy = if old.is_updatable() { RestartPolicy::No } else { policy };
-        (new.podman, new.replaces) = (old.podman, Some(note));
+        (new.podman, new.replaces) = (old.podman, Some(note.clone()));
         self.call(Call::Create(name.incoming(), Box::new(new))).await?;
-        Ok(String::new())
+        // As with more than one network.
+        let id = self.world().containers.last().map(|it| it.id.clone()).unwrap_or_default();
+        self.call(Call::Connect(id.clone())).await?;
+        Ok(id)
     }
 
     async fn create_note(&self, name: &Name, successor: &Observed) -> Result<String, Failure> {

@@ -39,7 +39,7 @@ use crate::scanner::admission::Neighbour;
 use crate::scanner::desired::{Credentials, Desired};
 use crate::scanner::image::ImageRef;
 use crate::scanner::name::Name;
-use crate::scanner::observed::Observed;
+use crate::scanner::observed::{Note, Observed};
 use crate::scanner::operation::Update;
 
 /// A container that has one of the names that were asked for.
@@ -87,9 +87,16 @@ pub trait Engine {
     /// Makes the container of a scanner, not running; its id.
     async fn create(&self, name: &Name, desired: &Desired) -> Result<String, Failure>;
 
-    /// Makes the container that replaces `old`, under its temporary name, not running, with a note about `old` in its labels;
-    /// its id. It takes over all that the old one has and the task does not manage.
-    async fn create_successor(&self, name: &Name, desired: &Desired, old: &Observed) -> Result<String, Failure>;
+    /// Makes the container that replaces `old`, under its temporary name, not running, with `note` in its labels; its id. It
+    /// takes over all that the old one has and the task does not manage. That may be more than one call to the engine: one
+    /// that is there after a failure is not whole.
+    async fn create_successor(
+        &self,
+        name: &Name,
+        desired: &Desired,
+        old: &Observed,
+        note: &Note,
+    ) -> Result<String, Failure>;
 
     /// Makes a container, under the temporary name of a successor, that is never started and only carries the note of
     /// `successor`; its id.

@@ -13,7 +13,7 @@ use super::translate::{NOTE, PODMANS_DEFAULT, REPLACES, RESTART_POLICY, WAS_UP};
 use crate::scanner::desired::Desired;
 use crate::scanner::directory::plain;
 use crate::scanner::mount;
-use crate::scanner::observed::Observed;
+use crate::scanner::observed::{Note, Observed};
 use crate::scanner::restart_policy::RestartPolicy;
 
 /// Where the task's own mounts go.
@@ -61,9 +61,15 @@ pub struct Successor {
     pub further_networks: Vec<(String, Value)>,
 }
 
-/// The successor of `old`, which the engine describes as `inspected` and whose image has the `image` configuration (`None`:
-/// the image is gone).
-pub fn successor(desired: &Desired, old: &Observed, inspected: &Value, image: Option<&Value>) -> Successor {
+/// The successor of `old`, with `note` on it; the engine describes the old one as `inspected`, and its image has the `image`
+/// configuration (`None`: the image is gone).
+pub fn successor(
+    desired: &Desired,
+    old: &Observed,
+    note: &Note,
+    inspected: &Value,
+    image: Option<&Value>,
+) -> Successor {
     let moves = desired.network.as_ref().is_some_and(|network| *network != old.network);
     let mut body = carried_config(object(inspected, "Config"), image, &old.id);
     if has_foreign_hostname(old, moves) {
@@ -102,9 +108,9 @@ pub fn successor(desired: &Desired, old: &Observed, inspected: &Value, image: Op
     };
     within(&mut body, "HostConfig", |config| put(config, "RestartPolicy", Some(policy(restart_policy))));
     let note = [
-        (REPLACES, old.id.clone()),
-        (WAS_UP, old.status.is_up().to_string()),
-        (RESTART_POLICY, old.restart_policy.to_string()),
+        (REPLACES, note.id.clone()),
+        (WAS_UP, note.was_up.to_string()),
+        (RESTART_POLICY, note.restart_policy.to_string()),
     ];
     within(&mut body, "Labels", |labels| labels.extend(note.map(|(key, value)| (key.to_owned(), json!(value)))));
     Successor { body: Value::Object(body), further_networks: networks }

@@ -33,18 +33,24 @@ fn is_nothing(path: &Path) -> bool {
     path.ancestors().find(is_there).is_none_or(|nearest| nearest != path && nearest.is_dir())
 }
 
-/// Makes `path` with all its parents; the last component gets `mode`, else what the umask leaves. Returns what was missing,
-/// the outermost first.
-pub fn create(path: &Directory, mode: Option<Mode>) -> Result<Vec<PathBuf>> {
+/// Makes `path` with all its parents; the last component gets `mode`, else what the umask leaves. What it makes is added to
+/// `new`, the outermost first, also when it fails half-way.
+pub fn create(path: &Directory, mode: Option<Mode>, new: &mut Vec<PathBuf>) -> Result<()> {
     let path = path.as_path();
-    let mut missing: Vec<_> = path.ancestors().take_while(|path| !path.exists()).map(Path::to_owned).collect();
-    missing.reverse();
-    fs::create_dir_all(path).map_err(|error| failed("create", path, &error))?;
+    let missing: Vec<_> = path.ancestors().take_while(|path| !path.exists()).collect();
+    for directory in missing.into_iter().rev() {
+        match fs::create_dir(directory) {
+            Ok(()) => new.push(directory.to_owned()),
+            // Somebody else was faster; or it is `a/..`, whose `a` has just been made.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {}
+            Err(error) => return Err(failed("create", path, &error)),
+        }
+    }
     if let Some(mode) = mode {
         fs::set_permissions(path, Permissions::from_mode(mode.bits()))
             .map_err(|error| failed("set the mode of", path, &error))?;
     }
-    Ok(missing)
+    Ok(())
 }
 
 /// Removes the directory at `path` when it is empty; whether it is gone.
@@ -130,8 +136,10 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("a/b");
         assert_eq!(look(&path).unwrap(), OnHost::Missing);
-        create(&directory(&path), Some(Mode::parse("2710").unwrap())).unwrap();
-        create(&directory(&path), None).unwrap();
+        let mut made = Vec::new();
+        create(&directory(&path), Some(Mode::parse("2710").unwrap()), &mut made).unwrap();
+        create(&directory(&path), None, &mut made).unwrap();
+        assert_eq!(made, [temp.path().join("a"), path.clone()]);
         assert_eq!(look(&path).unwrap(), OnHost::Directory(Mode::parse("2710").unwrap()));
         assert_ne!(look(&temp.path().join("a")).unwrap(), OnHost::Directory(Mode::parse("2710").unwrap()));
     }
@@ -150,7 +158,12 @@ mod tests {
             assert_eq!(look(path).unwrap(), OnHost::Other, "{}", path.display());
         }
         assert!(matches!(look(&link).unwrap(), OnHost::Directory(_)));
-        assert!(create(&directory(&file.join("below")), None).unwrap_err().message.contains("not a directory"));
+        let mut made = Vec::new();
+        let error = create(&directory(&file.join("below")), None, &mut made).unwrap_err();
+        assert!(error.message.contains("not a directory") && made.is_empty(), "{}", error.message);
+        let too_long = temp.path().join("new").join("x".repeat(256));
+        assert!(create(&directory(&too_long), None, &mut made).is_err());
+        assert_eq!(made, [temp.path().join("new")], "what was made is known although it failed");
     }
 
     #[test]

@@ -196,12 +196,66 @@ impl Candidate<'_> {
                 .map(Directory::as_str)
                 .or_else(|| observed.and_then(|it| it.mount(mount::PRIVATE)).map(|mount| mount.source.as_str())),
         };
-        // One that only bears such a name is a stranger like any other.
-        let stranger = self.containers.stranger().map(|it| &it.id);
-        let known = self.containers.iter().filter(|it| Some(&it.id) != stranger).map(|it| it.id.as_str());
-        // Another of the task may have been made since it was looked at.
-        let name = self.request.name.as_str();
-        let own = neighbours.iter().filter(|it| it.name == name).map(|it| it.id.as_str()).chain(known);
+        // Another run may have begun to replace it since it was looked at, or have made it.
+        let name = &self.request.name;
+        let named = |name: &str| neighbours.iter().find(|it| it.name == name).and_then(|it| it.scanner.clone());
+        let now = Containers {
+            current: named(name.as_str()),
+            incoming: named(&name.incoming()),
+            outgoing: named(&name.outgoing()),
+        };
+        let own = own(self.containers).chain(own(&now));
         Ok(check_claim(claim, neighbours, &own.collect::<Vec<_>>())?)
+    }
+}
+
+/// The ids of those that are the scanner; one that only bears such a name is a stranger like any other.
+fn own(containers: &Containers) -> impl Iterator<Item = &str> {
+    let stranger = containers.stranger().map(|it| &it.id);
+    containers.iter().filter(move |it| Some(&it.id) != stranger).map(|it| it.id.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::engine::fake::made;
+    use crate::scanner::desired::tests::request;
+    use crate::scanner::observed::Note;
+
+    /// Between a look at the scanner and one at all containers, another run may begin to replace it.
+    #[test]
+    fn a_scanner_that_is_just_being_replaced_is_no_other_one() {
+        let request = request(&json!({})).unwrap();
+        let like =
+            |id: &str, name: String| Observed { id: id.to_owned(), name, ..made(request.desired.as_ref().unwrap()) };
+        let old = like("old", request.name.as_str().to_owned());
+        let note = Some(Note::of(&old));
+        let new = Observed { replaces: note, ..like("new", request.name.incoming()) };
+        let plan = Plan { operations: vec![crate::scanner::operation::Operation::Create], ..Plan::default() };
+        let refused = |containers: &Containers, there: &[&Observed]| {
+            let neighbour = |it: &&Observed| Neighbour {
+                id: it.id.clone(),
+                name: it.name.clone(),
+                mounts: it.mounts.clone(),
+                scanner: Some((*it).clone()),
+            };
+            let neighbours: Vec<_> = there.iter().map(neighbour).collect();
+            let observed = containers.current.as_ref();
+            Candidate { request: &request, observed, containers, plan: &plan }.check_identity(&neighbours).is_err()
+        };
+        let before = Containers { current: Some(old.clone()), ..Containers::default() };
+        let aside = Observed { name: request.name.outgoing(), ..old.clone() };
+        let named = Observed { name: request.name.as_str().to_owned(), ..new.clone() };
+        for there in [vec![&old], vec![&old, &new], vec![&new], vec![&aside, &new], vec![&aside, &named], vec![&named]]
+        {
+            assert!(!refused(&before, &there), "{there:?}");
+        }
+        let without_a_note = Observed { replaces: None, ..new.clone() };
+        let elsewhere = Observed { name: "another".to_owned(), ..new };
+        for other in [without_a_note, elsewhere] {
+            assert!(refused(&before, &[&old, &other]), "{other:?}");
+        }
     }
 }

@@ -18,10 +18,11 @@ use crate::error::{Error, Kind};
 use crate::host::directories;
 use crate::host::lock::Lock;
 use crate::scanner::desired::{Desired, Request};
-use crate::scanner::observed::Observed;
+use crate::scanner::environment;
+use crate::scanner::observed::{Note, Observed, Status};
 use crate::scanner::operation::{Operation, Role, Update};
 use crate::scanner::plan::Plan;
-use crate::scanner::replacement::{Containers, Goal};
+use crate::scanner::replacement::Containers;
 
 /// The engine could not start the scanner, for whatever reason of its own.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +44,12 @@ pub struct Executor<'a, E> {
     lock: Option<Lock>,
     /// Held until what is claimed shows on the engine, so that the next run's look sees it.
     admission: Option<Lock>,
-    /// Whether the scanner's container was made by this executor, where there was none.
-    created: bool,
+    /// The id of the scanner's container, where this executor made it.
+    created: Option<String>,
+    /// What the replacement that is under way notes about the old one.
+    pub(super) note: Option<Note>,
+    /// Whether a scanner that ran before a replacement that is half-way could not be started again.
+    pub(super) owes_start: bool,
     /// What was done.
     pub written: Written,
 }
@@ -69,7 +74,9 @@ impl<'a, E: Engine> Executor<'a, E> {
             seen,
             lock: None,
             admission: None,
-            created: false,
+            created: None,
+            note: None,
+            owes_start: false,
             written: Written::default(),
         }
     }
@@ -81,6 +88,11 @@ impl<'a, E: Engine> Executor<'a, E> {
         (self.written.tried, self.written.went_back) = (false, false);
         self.before = seen.clone();
         self.seen = seen;
+    }
+
+    /// The old one of a replacement that was half-way is back, but does not start; what comes now may be the cure.
+    pub const fn go_on_without_start(&mut self) {
+        self.owes_start = true;
     }
 
     /// Begins to change the scanner, whose containers are those of `seen` while `lock` is held.
@@ -115,14 +127,12 @@ impl<'a, E: Engine> Executor<'a, E> {
                 self.interrupt.check()?;
             }
             let done = match operation {
-                Operation::Replace { start, policy } => {
-                    let old = self.container(Role::Scanner)?.id.clone();
-                    self.reach(Goal::Replace { old, start: *start, policy: *policy }).await
-                }
+                Operation::Replace { start, policy } => self.replace(*start, *policy).await,
                 operation => self.step(operation).await,
             };
             if let Err(error) = done {
-                return Err(self.clean_up(error).await);
+                let is_pause = !operation.starts() && operations.clone().any(Operation::starts);
+                return Err(self.clean_up(error, is_pause).await);
             }
             self.written.actions.extend(operation.word());
         }
@@ -138,7 +148,7 @@ impl<'a, E: Engine> Executor<'a, E> {
     /// Does one operation outside of a replacement, with further tries where these may help.
     async fn step(&mut self, operation: &Operation) -> Result<()> {
         let mut tries = Tries::forward(self.timeout);
-        let mut done = false;
+        let (mut done, mut in_doubt) = (false, false);
         loop {
             let attempt = if done { Ok(()) } else { self.perform(operation).await };
             done |= attempt.is_ok();
@@ -156,13 +166,19 @@ impl<'a, E: Engine> Executor<'a, E> {
             let Some(failure) = Failure::of(&error) else {
                 return Err(error);
             };
-            let in_doubt = failure.leaves_doubt();
-            // An answer that was lost does not tell what became of the call.
-            if !done && (in_doubt || failure.is_not_found()) && self.look().await.is_ok() && self.shows(operation) {
+            in_doubt |= failure.leaves_doubt();
+            let creates = *operation == Operation::Create;
+            // An answer that was lost does not tell what became of the call; a further one may find it done.
+            let may_be_done = in_doubt || failure.is_not_found() || (failure.is_conflict() && !creates);
+            if !done && may_be_done && self.look().await.is_ok() && self.shows(operation) {
+                if creates {
+                    self.created = self.seen.current.as_ref().map(|it| it.id.clone());
+                }
+                self.written.lasting |= in_doubt && self.before.current.is_some();
                 return Ok(());
             }
             // A second container of this name is not to be asked for while the first may still come.
-            let once = *operation == Operation::Create && in_doubt && !done;
+            let once = creates && in_doubt && !done;
             if once || !tries.again(&error).await {
                 return Err(error);
             }
@@ -173,12 +189,25 @@ impl<'a, E: Engine> Executor<'a, E> {
     fn shows(&self, operation: &Operation) -> bool {
         let now = self.seen.current.as_ref();
         match operation {
-            Operation::Create => now.is_some_and(Observed::is_scanner),
+            Operation::Create => now.is_some_and(|it| self.is_ours(it)),
+            Operation::Unpause => now.is_some_and(|it| it.status == Status::Running),
+            Operation::Restart => {
+                let before = self.before.current.as_ref().and_then(|it| it.started_at);
+                now.is_some_and(|it| it.status.is_up() && it.started_at > before)
+            }
             Operation::Start(_) => now.is_some_and(|it| it.status.is_up()),
             Operation::Stop(_) => now.is_none_or(|it| !it.status.is_up()),
             Operation::Remove(_) => now.is_none(),
             _ => false,
         }
+    }
+
+    /// Whether `container` is the one that the engine was asked to make, when it did not say so: nobody else has this code, and
+    /// nobody has started it yet.
+    fn is_ours(&self, container: &Observed) -> bool {
+        let code = self.request.desired.as_ref().map(|desired| desired.code.expose());
+        let is_new = container.status == Status::Created && container.started_at.is_none();
+        is_new && code.is_some() && container.env.value(environment::CODE) == code
     }
 
     /// Does `operation` once.
@@ -194,10 +223,10 @@ impl<'a, E: Engine> Executor<'a, E> {
             Operation::PullImage | Operation::LoadImage => {
                 self.interrupt.guard(self.images.fetch(request, operation)).await??;
                 self.written.lasting = true;
+                self.images.look_up_fetched(request, operation).await?;
             }
             Operation::CreateDirectory(path, mode) => {
-                let new = directories::create(path, *mode)?;
-                self.written.directories.extend(new);
+                directories::create(path, *mode, &mut self.written.directories)?;
             }
             Operation::SetMode(path, mode) => {
                 directories::set_mode(path, *mode)?;
@@ -209,13 +238,14 @@ impl<'a, E: Engine> Executor<'a, E> {
                 purged.map_err(|failed| failed.error)?;
             }
             Operation::Create => {
-                self.created = true;
-                self.interrupt.guard(engine.create(name, desired(request)?)).await??;
+                let created = self.interrupt.guard(engine.create(name, desired(request)?)).await;
                 self.admission = None;
+                self.created = Some(created??);
             }
             Operation::CreateSuccessor => {
                 let old = self.container(Role::Old)?;
-                let created = self.interrupt.guard(engine.create_successor(name, desired(request)?, old)).await;
+                let note = self.note.clone().unwrap_or_else(|| Note::of(old));
+                let created = self.interrupt.guard(engine.create_successor(name, desired(request)?, old, &note)).await;
                 self.admission = None;
                 created??;
             }
@@ -288,41 +318,46 @@ impl<'a, E: Engine> Executor<'a, E> {
 
     /// Removes what a failed plan has made and nobody uses: a container that did not come to work, whose restart policy would
     /// start it again and again, and empty directories.
-    async fn clean_up(&mut self, error: anyhow::Error) -> anyhow::Error {
+    async fn clean_up(&mut self, mut error: anyhow::Error, is_pause: bool) -> anyhow::Error {
         let is_interrupted = error.downcast_ref::<Error>().is_some_and(|error| error.kind == Kind::Interrupted);
-        let looked = self.look().await;
-        let mut error = error;
-        if self.created && self.seen.current.is_some() && looked.is_ok() && !is_interrupted {
-            let mut tries = Tries::back(self.timeout);
-            error = loop {
-                let removed = match self.look().await {
-                    Ok(()) if self.seen.current.is_none() => Ok(()),
-                    Ok(()) => self.perform(&Operation::Remove(Role::Scanner)).await,
-                    looked => looked,
-                };
-                match removed {
-                    Ok(()) => {
-                        self.seen.current = None;
-                        self.written.went_back = true;
-                        break error.context("the new container was removed again");
-                    }
-                    Err(again) if tries.again(&again).await => {}
-                    Err(left) => {
-                        break error.context(format!("and the new container could not be removed again ({left})"));
-                    }
-                }
+        if let Some(id) = self.created.take().filter(|_| !is_interrupted) {
+            error = match self.back(&Operation::Remove(Role::Scanner), |now| now.is_none_or(|it| it.id != id)).await {
+                Ok(()) => error.context("the new container was removed again"),
+                Err(left) => error.context(format!("and the new container could not be removed again ({left})")),
             };
+        } else if is_pause && self.is_down() {
+            let start = Operation::Start(Role::Scanner);
+            if let Err(left) = self.back(&start, |now| now.is_none_or(|it| it.status.is_up())).await {
+                error = error.context(format!("and the scanner could not be started again ({left})"));
+            }
         }
+        let looked = self.look().await;
         let id = |containers: &Containers| containers.current.as_ref().map(|it| it.id.clone());
         let is_undone = id(&self.before) == id(&self.seen) && self.seen.halfway().is_none() && looked.is_ok();
         if is_undone && !is_interrupted {
             // The innermost first.
             while self.written.directories.last().is_some_and(|path| directories::remove_empty(path)) {
                 self.written.directories.pop();
-                self.written.went_back = true;
             }
         }
         error
+    }
+
+    /// Does what takes something back until the scanner's container shows that it `is_done`.
+    async fn back(&mut self, operation: &Operation, is_done: impl Fn(Option<&Observed>) -> bool) -> Result<()> {
+        let mut tries = Tries::back(self.timeout);
+        loop {
+            let attempt = match self.look().await {
+                Ok(()) if is_done(self.seen.current.as_ref()) => return Ok(()),
+                Ok(()) => self.perform(operation).await,
+                looked => looked,
+            };
+            match attempt {
+                Ok(()) => self.written.went_back = true,
+                Err(error) if tries.again(&error).await => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Looks at the containers.
@@ -331,7 +366,7 @@ impl<'a, E: Engine> Executor<'a, E> {
         Ok(())
     }
 
-    fn container(&self, role: Role) -> Result<&Observed> {
+    pub(super) fn container(&self, role: Role) -> Result<&Observed> {
         self.seen.role(role).ok_or_else(|| defect("an operation for a container that is not there"))
     }
 }

@@ -105,6 +105,12 @@ impl<'a, E: Engine> Images<'a, E> {
             let pulled = self.engine.pull(&desired.image, request.wish.credentials.as_ref()).await;
             pulled.map_err(|failure| not_pulled(desired, &failure))?;
         }
+        Ok(())
+    }
+
+    /// Looks up what was fetched by `operation`.
+    pub async fn look_up_fetched(&self, request: &Request, operation: &Operation) -> Result<()> {
+        let Some(desired) = wanted(request) else { return Ok(()) };
         self.settled.borrow_mut().push(desired.image.as_str().to_owned());
         self.look_up(&desired.image).await?;
         if self.local(request).is_none() {

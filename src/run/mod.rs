@@ -15,6 +15,8 @@ pub mod outcome;
 mod reach;
 mod retry;
 mod settle;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -36,6 +38,7 @@ use crate::scanner::desired::Request;
 use crate::scanner::observed::{Observed, Status};
 use crate::scanner::operation::Operation;
 use crate::scanner::plan::{Asks, Plan};
+use crate::scanner::refusal;
 use crate::scanner::replacement::{Containers, Goal, foresee};
 use crate::scanner::situation::Situation;
 
@@ -96,9 +99,31 @@ async fn run_all<E: Engine>(
     let images = Images::new(engine, requests).await?;
     let runs: Vec<_> =
         requests.iter().map(|request| Run { engine, settings, images: &images, request, interrupt }).collect();
+    let observations = match prepare(engine, &runs, &listed, outcomes, admitted).await {
+        Ok(observations) => observations,
+        Err(refused) if settings.check_mode => return Err(refused),
+        Err(refused) => return Err(recover_all(&runs, outcomes, refused).await),
+    };
+    let candidates: Vec<_> = runs.iter().zip(&observations).map(|(run, it)| run.candidate(it)).collect();
+    for (at, ((run, observation), outcome)) in runs.iter().zip(&observations).zip(outcomes.iter_mut()).enumerate() {
+        outcome.reached = true;
+        let carried_out = run.carry_out(observation, &candidates, outcome, admitted).await;
+        carried_out.map_err(|error| Failed { at: Some(at), refused: false, error })?;
+    }
+    Ok(())
+}
+
+/// Looks at every scanner of the task and plans; refuses what must not be before anything is touched.
+async fn prepare<E: Engine>(
+    engine: &E,
+    runs: &[Run<'_, E>],
+    listed: &[Listed],
+    outcomes: &mut [ScannerOutcome],
+    admitted: &mut Admitted,
+) -> Result<Vec<Observation>, Failed> {
     let mut observations = Vec::with_capacity(runs.len());
     for (at, run) in runs.iter().enumerate() {
-        let observation = run.observe_quiet(&listed).await.map_err(Failed::refused(at))?;
+        let observation = run.observe_quiet(listed).await.map_err(Failed::refused(at))?;
         let outcome = outcomes.get_mut(at).context("one outcome for each scanner")?;
         outcome.container = LastLook::new(Some(&observation.containers));
         observations.push(observation);
@@ -111,12 +136,20 @@ async fn run_all<E: Engine>(
     }
     let candidates: Vec<_> = runs.iter().zip(&observations).map(|(run, it)| run.candidate(it)).collect();
     admit(engine, &candidates, admitted).await.map_err(|Refused { at, error }| Failed { at, refused: true, error })?;
-    for (at, ((run, observation), outcome)) in runs.iter().zip(&observations).zip(outcomes.iter_mut()).enumerate() {
-        outcome.reached = true;
-        let carried_out = run.carry_out(observation, &candidates, outcome, admitted).await;
-        carried_out.map_err(|error| Failed { at: Some(at), refused: false, error })?;
+    drop(candidates);
+    Ok(observations)
+}
+
+/// Puts in order what an earlier run left half-way, although the task was `refused`: the scanner may be down because of it.
+async fn recover_all<E: Engine>(runs: &[Run<'_, E>], outcomes: &mut [ScannerOutcome], mut refused: Failed) -> Failed {
+    for (at, (run, outcome)) in runs.iter().zip(outcomes).enumerate() {
+        match run.recover_only(outcome).await {
+            Ok(false) => {}
+            Ok(true) => refused.refused = false,
+            Err(error) => return Failed { at: Some(at), refused: false, error },
+        }
     }
-    Ok(())
+    refused
 }
 
 /// What a look at a scanner showed, and the plan that it led to.
@@ -157,14 +190,25 @@ impl<E: Engine> Run<'_, E> {
     /// The plan from `containers`, as they will be when a replacement that is half-way is in order.
     async fn observe(&self, containers: Containers) -> Result<Observation> {
         let name = &self.request.name;
-        let runs = self.request.wish.state == State::Started;
-        let recovery = containers.halfway().map(|halfway| Goal::recovery(name, halfway, runs, self.may_start()));
+        let recovery = self.recovery(&containers);
         let current = match &recovery {
             Some(goal) => foresee(name, &containers, goal).current,
             None => containers.current.clone(),
         };
+        if containers.halfway().is_some()
+            && let Some(stranger) = containers.stranger()
+        {
+            return Err(refusal::stranger(&stranger.name).into());
+        }
         let (situation, plan) = self.plan(current, &containers).await?;
         Ok(Observation { containers, recovery, situation, plan })
+    }
+
+    /// What a replacement that is half-way is to come to.
+    fn recovery(&self, containers: &Containers) -> Option<Goal> {
+        let runs = self.request.wish.state == State::Started;
+        let goal = |halfway| Goal::recovery(&self.request.name, halfway, runs, self.may_start());
+        containers.halfway().map(goal)
     }
 
     async fn plan(&self, observed: Option<Observed>, containers: &Containers) -> Result<(Situation, Plan)> {
@@ -209,33 +253,64 @@ impl<E: Engine> Run<'_, E> {
         let mut executor =
             Executor::new(engine, self.request, self.images, self.interrupt, timeout, first.containers.clone());
         let changed = self.change(&mut executor, first, task, outcome, admitted).await;
+        let (found, changed) = self.conclude(executor, changed, outcome).await;
+        if changed.is_err() || (first.plan.starts() && self.request.wish.settle.is_zero()) {
+            return changed;
+        }
+        // What only was updated may have been flapping all along, and what was started may begin to.
+        self.look_for_flapping(found.as_ref().and_then(|found| found.current.as_ref())).await
+    }
+
+    /// Puts a replacement that is half-way in order and does no more; whether there was one.
+    async fn recover_only(&self, outcome: &mut ScannerOutcome) -> Result<bool> {
+        let containers = self.containers().await?;
+        if containers.halfway().is_none() || containers.stranger().is_some() {
+            return Ok(false);
+        }
+        outcome.reached = true;
+        let timeout = self.settings.timeout;
+        let mut executor = Executor::new(self.engine, self.request, self.images, self.interrupt, timeout, containers);
+        let recovered = self.recover(&mut executor).await;
+        self.conclude(executor, recovered, outcome).await.1.map(|()| true)
+    }
+
+    /// Waits for other runs, and puts in order what is half-way then.
+    async fn recover(&self, executor: &mut Executor<'_, E>) -> Result<()> {
+        let lock = self.interrupt.guard(self.subject().await?.lock(self.patience())).await??;
+        executor.begin(lock, self.containers().await?);
+        let Some(goal) = self.recovery(executor.seen()) else { return Ok(()) };
+        executor.recover(goal, self.may_start()).await?;
+        executor.recovered(self.containers().await?);
+        Ok(())
+    }
+
+    /// Takes down what came of `executor`'s work, which ended as `changed`; what is there now.
+    async fn conclude(
+        &self,
+        executor: Executor<'_, E>,
+        changed: Result<()>,
+        outcome: &mut ScannerOutcome,
+    ) -> (Option<Containers>, Result<()>) {
         // The last word is what is there now, whatever happened; nobody else changes it while the executor has the lock.
         let after = self.last_look().await;
         let (before, written) = executor.end();
         outcome.container = LastLook::new(after.as_ref());
         outcome.changed = written.changed(&before, after.as_ref());
         outcome.actions = written.actions;
-        let Err(error) = changed else {
-            let found = after.as_ref().and_then(|after| after.current.as_ref());
-            // What only was updated may have been flapping all along, and what was started may begin to.
-            let is_seen = !(first.plan.starts() && self.request.wish.settle.is_zero());
-            return if is_seen { self.look_for_flapping(found).await } else { Ok(()) };
-        };
-        if !written.tried {
-            return Err(error);
+        let Err(mut error) = changed else { return (after, Ok(())) };
+        if written.tried {
+            let restored = after.as_ref().filter(|after| is_restored(&before, after));
+            outcome.rolled_back = Some(restored.is_some());
+            if let Some(restored) = restored.filter(|_| written.went_back) {
+                outcome.actions.push("roll_back");
+                error = match &restored.current {
+                    Some(old) if old.status.is_up() => error.context("the old scanner is back and running"),
+                    Some(_) => error.context("the old scanner is back as it was"),
+                    None => error,
+                };
+            }
         }
-        let restored = after.filter(|after| is_restored(&before, after));
-        outcome.rolled_back = Some(restored.is_some());
-        if !written.went_back {
-            return Err(error);
-        }
-        let Some(restored) = restored else { return Err(error) };
-        outcome.actions.push("roll_back");
-        Err(match restored.current {
-            Some(old) if old.status.is_up() => error.context("the old scanner is back and running"),
-            Some(_) => error.context("the old scanner is back as it was"),
-            None => error,
-        })
+        (after, Err(error))
     }
 
     /// Everything that changes something.
@@ -254,9 +329,17 @@ impl<E: Engine> Run<'_, E> {
         executor.begin(lock, self.containers().await?);
         let mut observation = self.observe(executor.seen().clone()).await?;
         if let Some(goal) = observation.recovery.take() {
-            executor.reach(goal).await?;
-            executor.recovered(self.containers().await?);
-            observation = self.observe(executor.seen().clone()).await?;
+            match executor.recover(goal, self.may_start()).await {
+                Ok(()) => {
+                    executor.recovered(self.containers().await?);
+                    observation = self.observe(executor.seen().clone()).await?;
+                }
+                // What the task wants may be the cure.
+                Err(error) if error.is::<NotStarted>() && observation.plan.replaces() && executor.is_old_broken() => {
+                    executor.go_on_without_start();
+                }
+                Err(error) => return Err(error),
+            }
         }
         outcome.planned(&observation.plan);
         let plan = &observation.plan;

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use crate::scanner::capacity::Host;
 use crate::scanner::compare::Comparison;
-use crate::scanner::observed::Observed;
+use crate::scanner::observed::{Note, Observed};
 use crate::scanner::plan::{Difference, Plan};
-use crate::scanner::replacement::Containers;
+use crate::scanner::replacement::{Containers, Halfway};
 
 /// What came of a run.
 #[derive(Debug, Default)]
@@ -103,13 +103,17 @@ pub struct Written {
 impl Written {
     /// Whether anything is not as it was `before`; `after` is what a last look showed, if there was one.
     pub fn changed(&self, before: &Containers, after: Option<&Containers>) -> bool {
-        let containers = after.map_or(self.tried, |after| is_different(before, after, self.run_state_in_doubt));
-        self.lasting || !self.directories.is_empty() || containers
+        let is_other = || after.is_none_or(|after| is_different(before, after, self.run_state_in_doubt));
+        self.lasting || !self.directories.is_empty() || (self.tried && is_other())
     }
 }
 
-/// What of `before` and `after` a way back restores: whether it is the same.
+/// What of `before` and `after` a way back restores: whether it is the same. Where a replacement was half-way before, the
+/// scanner is what that noted.
 pub fn is_restored(before: &Containers, after: &Containers) -> bool {
+    if let Some(Halfway { note, .. }) = before.halfway() {
+        return after.halfway().is_none() && after.current.as_ref().is_some_and(|now| Note::of(now) == *note);
+    }
     match (&before.current, &after.current) {
         (None, None) => after.halfway().is_none(),
         (Some(before), Some(now)) => {

@@ -9,9 +9,13 @@ use super::execute::Executor;
 use super::retry::Tries;
 use crate::engine::{Engine, Failure};
 use crate::error::{Error, Kind};
-use crate::protocol::arguments::State;
-use crate::scanner::operation::{Operation, Role};
-use crate::scanner::replacement::{self, Goal, RollBack};
+use crate::scanner::observed::Note;
+use crate::scanner::operation::{Alias, Operation, Role};
+use crate::scanner::replacement::{self, Goal, Halfway, RollBack};
+use crate::scanner::restart_policy::RestartPolicy;
+
+/// More operations than any way has.
+const MOST: usize = 64;
 
 /// Said after what made a replacement fail.
 #[derive(Debug, thiserror::Error)]
@@ -26,8 +30,8 @@ struct Way {
     back: RollBack,
     /// Why the old one comes back.
     cause: Option<anyhow::Error>,
-    /// Whether a run before this one left the replacement half-way, and it is rolled back.
-    recovers: bool,
+    /// Whether a new one under its temporary name may lack something, and has to be made again.
+    incomplete: bool,
 }
 
 /// An operation that failed; `None`: nobody could look.
@@ -37,18 +41,69 @@ struct Stuck {
 }
 
 impl<E: Engine> Executor<'_, E> {
+    /// Replaces the scanner.
+    pub(super) async fn replace(&mut self, start: bool, policy: RestartPolicy) -> Result<()> {
+        let now = self.container(Role::Scanner)?;
+        let note = Note { was_up: now.status.is_up() || self.owes_start, ..Note::of(now) };
+        let old = note.id.clone();
+        self.note = Some(note);
+        self.reach(Goal::Replace { old, start, policy }, true, true).await
+    }
+
+    /// Brings a replacement that a run before this one left half-way to `goal`; `may_start` is whether the scanner may run.
+    pub(super) async fn recover(&mut self, goal: Goal, may_start: bool) -> Result<()> {
+        self.note = self.seen.halfway().map(|it| it.note.clone());
+        if let Err(error) = self.reach(goal, may_start, false).await {
+            let old = self.note.as_ref().map(|note| note.id.as_str());
+            let is_back = self.seen.halfway().is_none() && self.seen.current.as_ref().map(|it| it.id.as_str()) == old;
+            // The new one does not work, and the task may want another one by now.
+            return if is_back && self.interrupt.check().is_ok() { Ok(()) } else { Err(error) };
+        }
+        let Some(halfway) = self.seen.halfway() else { return Ok(()) };
+        let message = format!(
+            "the engine has not said whether it did all that is needed to put the old scanner back: `{}`; run the task again",
+            halfway.old.map_or("", |old| &old.name)
+        );
+        Err(Error::new(Kind::EngineError, message).into())
+    }
+
+    /// Whether a recovery ended with the old one in its place, which cannot be started as it is: another configuration may be
+    /// the cure.
+    pub(super) fn is_old_broken(&self) -> bool {
+        let is_back = |it: Halfway<'_>| it.old.is_some_and(|old| old.name == self.request.name.as_str());
+        self.seen.halfway().is_some_and(is_back)
+    }
+
     /// Goes from what is there to `goal`, operation by operation.
-    pub async fn reach(&mut self, goal: Goal) -> Result<()> {
-        let recovers = matches!(goal, Goal::RollBack(_));
-        let tries = if recovers { Tries::back(self.timeout) } else { Tries::forward(self.timeout) };
-        let back = RollBack { may_start: true, ..RollBack::default() };
-        let mut way = Way { goal, tries, back, cause: None, recovers };
+    async fn reach(&mut self, goal: Goal, may_start: bool, incomplete: bool) -> Result<()> {
+        let tries = match goal {
+            Goal::RollBack(_) => Tries::back(self.timeout),
+            _ => Tries::forward(self.timeout),
+        };
+        let back = RollBack { note: self.note.clone(), may_start, ..RollBack::default() };
+        let mut way = Way { goal, tries, back, cause: None, incomplete };
+        let mut left = MOST;
         loop {
+            left -= 1;
+            if left == 0 {
+                return Err(Error::new(Kind::EngineError, "the engine does not do what it says it did").into());
+            }
             match self.advance(&mut way).await {
+                Ok(None) if !way.goal.is_reached(&self.seen) => {
+                    let message = format!(
+                        "somebody removed or renamed a container of the scanner while it was being replaced; \
+                         run the task again: `{}`",
+                        self.request.name
+                    );
+                    return Err(Error::new(Kind::EngineError, message).into());
+                }
                 Ok(None) => break,
                 Ok(Some(operation)) => {
                     way.goal = way.goal.after(&operation);
-                    way.tries.succeeded();
+                    // What is only removed to be made again has not come any further.
+                    if operation != Operation::Remove(Role::New) {
+                        way.tries.succeeded();
+                    }
                 }
                 Err(stuck) => way = self.try_again(way, stuck).await?,
             }
@@ -68,13 +123,20 @@ impl<E: Engine> Executor<'_, E> {
         if let Goal::RollBack(back) = &mut way.goal {
             back.resolve(name, &self.seen);
         }
-        let Some(operation) = replacement::next(name, &self.seen, &way.goal) else { return Ok(None) };
+        let Some(mut operation) = replacement::next(name, &self.seen, &way.goal) else { return Ok(None) };
+        if way.incomplete && matches!(way.goal, Goal::Replace { .. }) && self.seen.incoming.is_some() {
+            operation = Operation::Remove(Role::New);
+        }
         if !self.nothing_runs() {
             self.interrupt.check().map_err(|error| Stuck { operation: None, error: error.into() })?;
         }
         way.goal = way.goal.clone().before(&operation);
         self.written.went_back |= matches!(way.goal, Goal::RollBack(_));
-        match self.perform(&operation).await {
+        let done = self.perform(&operation).await;
+        if matches!(operation, Operation::CreateSuccessor) {
+            way.incomplete = done.is_err();
+        }
+        match done {
             Ok(()) => Ok(Some(operation)),
             Err(error) => Err(Stuck { operation: Some(operation), error }),
         }
@@ -97,7 +159,6 @@ impl<E: Engine> Executor<'_, E> {
         if way.tries.again(&error).await {
             return Ok(way);
         }
-        let wants_running = self.request.wish.state == State::Started;
         match (way.goal, &operation) {
             (Goal::Replace { .. }, _) => Ok(Way {
                 goal: Goal::RollBack(way.back.clone()),
@@ -110,11 +171,9 @@ impl<E: Engine> Executor<'_, E> {
                 let back = RollBack { stop_under_way: false, in_doubt: Some(stop.clone()), ..back };
                 Ok(Way { goal: Goal::RollBack(back), ..way })
             }
-            // What the task wants may be the cure, so it goes on; it asks for a running scanner anyway.
-            (Goal::RollBack(back), Some(Operation::Start(Role::Old))) if way.recovers && wants_running => {
-                Ok(Way { goal: Goal::RollBack(RollBack { started: true, ..back }), ..way })
+            (Goal::Finish { .. }, _) => {
+                Err(error.context("the new scanner works, and the next run removes the old one"))
             }
-            (Goal::Finish, _) => Err(error.context("the new scanner works, and the next run removes the old one")),
             (Goal::RollBack(_), _) => Err(not_back(way.cause, error, operation.as_ref())),
         }
     }
@@ -124,6 +183,9 @@ impl<E: Engine> Executor<'_, E> {
 fn not_back(cause: Option<anyhow::Error>, error: anyhow::Error, operation: Option<&Operation>) -> anyhow::Error {
     let what = match operation {
         Some(Operation::Start(Role::Old)) => "the old scanner is back under its name, but could not be started again",
+        Some(Operation::Rename(Role::New, Alias::Own)) => {
+            "the old scanner is gone, and another has the name of the new one"
+        }
         Some(Operation::Remove(_)) => "the old scanner is back, but the new container could not be removed",
         _ => "the old scanner is not lost, but could not be put back yet",
     };

@@ -1,5 +1,5 @@
-//! How often something is tried, in one place: three times going forward, and for as long as a call may take on the way back,
-//! since nothing else would ever come back for the scanner.
+//! How often something is tried, in one place: three times going forward; at least that on the way back, and for as long as a
+//! call may take, since nothing else would ever come back for the scanner.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ impl Tries {
         Self { failed: 0, pause: FIRST_PAUSE, goes_back: false, deadline: Instant::now() + timeout }
     }
 
-    /// For a way back that may take `timeout`, its own calls not counted.
+    /// For a way back: it may take `timeout`, and one call that takes all of this is not the last.
     pub fn back(timeout: Duration) -> Self {
         Self { goes_back: true, ..Self::forward(timeout) }
     }
@@ -49,13 +49,14 @@ impl Tries {
             if self.goes_back {
                 // The next look finds out what became of a call whose answer was lost, and who has the name or is gone.
                 let may_look = failure.leaves_doubt() || failure.is_not_found() || failure.is_conflict();
-                is_early && (failure.may_pass() || may_look)
+                (is_early || self.failed < TRIES) && (failure.may_pass() || may_look)
             } else {
                 (failure.may_pass() && self.failed < TRIES) || (failure.is_removal_in_progress() && is_early)
             }
         });
         if may {
-            sleep(self.pause.min(self.deadline.saturating_duration_since(Instant::now()))).await;
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            sleep(if is_early { self.pause.min(left) } else { self.pause }).await;
             self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         }
         may

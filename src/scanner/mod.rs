@@ -30,7 +30,7 @@ pub mod plan;
 pub mod proxy;
 pub mod purge;
 pub mod qualys_url;
-mod refusal;
+pub mod refusal;
 pub mod replacement;
 pub mod restart_policy;
 pub mod situation;

@@ -61,6 +61,13 @@ pub struct Note {
     pub restart_policy: RestartPolicy,
 }
 
+impl Note {
+    /// What there is to note about `old` before it is replaced.
+    pub fn of(old: &Observed) -> Self {
+        Self { id: old.id.clone(), was_up: old.status.is_up(), restart_policy: old.restart_policy }
+    }
+}
+
 /// One container.
 #[derive(Debug, Clone, Default)]
 pub struct Observed {

@@ -31,7 +31,7 @@ pub(super) fn refuse_others(observed: &Observed) -> Result<()> {
 }
 
 /// Refuses to use a name that a replacement needs and another container has.
-pub(super) fn stranger(name: &str) -> Error {
+pub fn stranger(name: &str) -> Error {
     let message = format!(
         "a container that no replacement of this module made has a name that a replacement uses; rename it, or remove it: \
          `{name}`"

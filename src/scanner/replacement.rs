@@ -66,7 +66,10 @@ pub enum Goal {
         policy: RestartPolicy,
     },
     /// The new one is known to work: the old one goes.
-    Finish,
+    Finish {
+        /// The id of the old one.
+        old: String,
+    },
     /// The old one comes back.
     RollBack(RollBack),
 }
@@ -75,6 +78,8 @@ pub enum Goal {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "they are facts that do not exclude each other")]
 pub struct RollBack {
+    /// What was noted about the old one, also where nothing on the engine tells it any more.
+    pub note: Option<Note>,
     /// Whether an old one that ran is started again.
     pub may_start: bool,
     /// A stop of the old one may be under way, and its end must be awaited.
@@ -105,11 +110,21 @@ impl Containers {
         Some(Halfway { note: noted, old, new, spare: None })
     }
 
-    /// A container that bears one of the two temporary names and is no part of a replacement.
+    /// A container that bears one of the two temporary names and is no part of a replacement; or the scanner's own name, while
+    /// a replacement that is half-way needs it.
     pub fn stranger(&self) -> Option<&Observed> {
         let ours: Vec<_> =
             self.halfway().into_iter().flat_map(|it| [Some(it.new), it.old, it.spare]).flatten().collect();
-        [&self.incoming, &self.outgoing].into_iter().flatten().find(|it| !ours.iter().any(|our| our.id == it.id))
+        let current = self.current.as_ref().filter(|_| !ours.is_empty());
+        let others = [&self.incoming, &self.outgoing].into_iter().flatten();
+        current.into_iter().chain(others).find(|it| !ours.iter().any(|our| our.id == it.id))
+    }
+
+    /// The new one, at its place, where somebody removed the `old` one.
+    fn alone(&self, old: &str) -> Option<Halfway<'_>> {
+        let new = self.current.as_ref().filter(|_| self.halfway().is_none())?;
+        let note = new.replaces.as_ref().filter(|note| note.id == old)?;
+        Some(Halfway { note, old: None, new, spare: None })
     }
 
     /// The container that plays `role` now.
@@ -117,8 +132,8 @@ impl Containers {
         let halfway = self.halfway();
         match role {
             Role::Scanner => self.current.as_ref(),
-            Role::Old => halfway.map_or(self.current.as_ref(), |it| it.old),
-            Role::New => halfway.map(|it| it.new),
+            Role::Old => halfway.map_or(self.current.as_ref().or(self.outgoing.as_ref()), |it| it.old),
+            Role::New => halfway.map_or(self.current.as_ref().filter(|it| it.replaces.is_some()), |it| Some(it.new)),
             Role::Note => halfway.and_then(|it| it.spare),
         }
     }
@@ -175,8 +190,7 @@ impl Containers {
             }
             Operation::CreateNote | Operation::CreateSuccessor => {
                 let model = self.role(Role::New).or(self.role(Role::Old)).cloned().unwrap_or_default();
-                let note =
-                    Note { id: model.id.clone(), was_up: model.status.is_up(), restart_policy: model.restart_policy };
+                let note = Note::of(&model);
                 self.incoming = Some(Observed {
                     id: format!("successor of {}", model.id),
                     name: name.incoming(),
@@ -251,24 +265,30 @@ impl RollBack {
 
 impl Goal {
     /// What a replacement that a run finds half-way is to come to. A new one that has its place and may work goes on; else the
-    /// old one comes back. `runs` and `may_start` are what the task wants: that the scanner runs; or at least that it may.
+    /// old one comes back; where somebody removed it, the new one is all there is. `runs` and `may_start` are what the task
+    /// wants: that the scanner runs; or at least that it may.
     pub fn recovery(name: &Name, halfway: Halfway<'_>, runs: bool, may_start: bool) -> Self {
-        let Halfway { note, new, .. } = halfway;
+        let Halfway { note, old, new, .. } = halfway;
         let start = runs || (may_start && note.was_up);
+        if old.is_none() && new.is_scanner() {
+            return Self::Replace { old: note.id.clone(), start, policy: note.restart_policy };
+        }
         // Without its restart policy it may be on a way back.
         let is_whole = new.restart_policy == note.restart_policy;
         let may_work = new.status == Status::Running || (new.status == Status::Created && start && is_whole);
-        if new.name == name.as_str() && may_work {
+        // Where it must not run, nobody can watch whether it stays up.
+        if may_start && new.name == name.as_str() && may_work {
             let start = start || new.status == Status::Running;
             return Self::Replace { old: note.id.clone(), start, policy: new.restart_policy };
         }
-        Self::RollBack(RollBack { may_start, stop_under_way: true, start_under_way: true, ..RollBack::default() })
+        let note = Some(note.clone());
+        Self::RollBack(RollBack { note, may_start, stop_under_way: true, start_under_way: true, ..RollBack::default() })
     }
 
     /// The goal when `operation` is about to be done: once the old one is being removed, there is no way back to it.
     pub fn before(self, operation: &Operation) -> Self {
         match (self, operation) {
-            (Self::Replace { .. }, Operation::Remove(Role::Old)) => Self::Finish,
+            (Self::Replace { old, .. }, Operation::Remove(Role::Old)) => Self::Finish { old },
             (goal, _) => goal,
         }
     }
@@ -276,12 +296,21 @@ impl Goal {
     /// The goal once `operation` has succeeded.
     pub fn after(self, operation: &Operation) -> Self {
         match (self, operation) {
-            (Self::Replace { .. }, Operation::Settle(_)) => Self::Finish,
+            (Self::Replace { old, .. }, Operation::Settle(_)) => Self::Finish { old },
             (Self::RollBack(back), Operation::Stop(Role::Old)) => {
                 Self::RollBack(RollBack { stop_under_way: false, ..back })
             }
             (Self::RollBack(back), Operation::Start(Role::Old)) => Self::RollBack(RollBack { started: true, ..back }),
             (goal, _) => goal,
+        }
+    }
+
+    /// Whether `containers`, from where no operation leads further, are what was to be reached: somebody may have removed one
+    /// of them meanwhile, or taken its name.
+    pub fn is_reached(&self, containers: &Containers) -> bool {
+        match self {
+            Self::Replace { old, .. } | Self::Finish { old } => containers.alone(old).is_some(),
+            Self::RollBack(_) => true,
         }
     }
 }
@@ -290,18 +319,19 @@ impl Goal {
 pub fn next(name: &Name, containers: &Containers, goal: &Goal) -> Option<Operation> {
     let halfway = containers.halfway();
     match (goal, halfway) {
-        (Goal::Replace { old, .. }, None) => {
-            containers.current.as_ref().filter(|it| it.id == *old).map(|_| Operation::CreateSuccessor)
-        }
-        (Goal::Replace { start, policy, .. }, Some(halfway)) => Some(forward(name, halfway, *start, *policy)),
-        (Goal::Finish, halfway) => match halfway? {
+        (Goal::Replace { old, start, policy }, None) => match containers.alone(old) {
+            Some(alone) => forward(name, alone, *start, *policy),
+            None => containers.current.as_ref().filter(|it| it.id == *old).map(|_| Operation::CreateSuccessor),
+        },
+        (Goal::Replace { start, policy, .. }, Some(halfway)) => forward(name, halfway, *start, *policy),
+        (Goal::Finish { .. }, halfway) => match halfway? {
             Halfway { spare: Some(_), .. } => Some(Operation::Remove(Role::Note)),
             Halfway { old, .. } => old.map(|_| Operation::Remove(Role::Old)),
         },
-        (Goal::RollBack(_), None) => None,
+        (Goal::RollBack(back), None) => without_new(name, containers, back),
         (Goal::RollBack(back), Some(halfway)) => match halfway.old {
             Some(old) => to_old(name, halfway, old, back),
-            None => without_old(name, containers, halfway),
+            None => without_old(name, halfway),
         },
     }
 }
@@ -318,31 +348,31 @@ pub fn foresee(name: &Name, containers: &Containers, goal: &Goal) -> Containers 
     containers
 }
 
-fn forward(name: &Name, halfway: Halfway<'_>, start: bool, policy: RestartPolicy) -> Operation {
+fn forward(name: &Name, halfway: Halfway<'_>, start: bool, policy: RestartPolicy) -> Option<Operation> {
     let Halfway { old, new, .. } = halfway;
     if let Some(old) = old {
         if old.restart_policy != RestartPolicy::No && old.is_updatable() {
-            return Operation::SetRestartPolicy(Role::Old, RestartPolicy::No);
+            return Some(Operation::SetRestartPolicy(Role::Old, RestartPolicy::No));
         }
         if old.status.is_up() {
-            return Operation::Stop(Role::Old);
+            return Some(Operation::Stop(Role::Old));
         }
         // Not while it is up: engines refuse to rename one that is between two starts, or has no network of its own.
         if old.name == name.as_str() {
-            return Operation::Rename(Role::Old, Alias::Outgoing);
+            return Some(Operation::Rename(Role::Old, Alias::Outgoing));
         }
     }
     if new.restart_policy != policy && new.is_updatable() {
-        return Operation::SetRestartPolicy(Role::New, policy);
+        return Some(Operation::SetRestartPolicy(Role::New, policy));
     }
     if new.name != name.as_str() {
-        return Operation::Rename(Role::New, Alias::Own);
+        return Some(Operation::Rename(Role::New, Alias::Own));
     }
     match (start, new.started_at) {
-        (true, None) => Operation::Start(Role::New),
+        (true, None) => Some(Operation::Start(Role::New)),
         // Also one that has ended already, which is found out there.
-        (true, Some(_)) => Operation::Settle(Role::New),
-        (false, _) => Operation::Remove(Role::Old),
+        (true, Some(_)) => Some(Operation::Settle(Role::New)),
+        (false, _) => old.map(|_| Operation::Remove(Role::Old)),
     }
 }
 
@@ -368,23 +398,37 @@ fn to_old(name: &Name, halfway: Halfway<'_>, old: &Observed, back: &RollBack) ->
     if back.stop_under_way && may_end && !back.started {
         return Some(Operation::Stop(Role::Old));
     }
+    let revival = revive(name, old, note, back);
+    // Its note goes with it, so it is the last to go.
+    revival.or_else(|| back.in_doubt.is_none().then_some(Operation::Remove(Role::New)))
+}
+
+/// Gives the old one its name, restart policy and life back.
+fn revive(name: &Name, old: &Observed, note: &Note, back: &RollBack) -> Option<Operation> {
     if old.name != name.as_str() {
         return Some(Operation::Rename(Role::Old, Alias::Own));
     }
     if old.restart_policy != note.restart_policy && old.is_updatable() {
         return Some(Operation::SetRestartPolicy(Role::Old, note.restart_policy));
     }
-    if note.was_up && back.may_start && !back.started && !old.status.is_up() {
-        return Some(Operation::Start(Role::Old));
-    }
-    // Its note goes with it, so it is the last to go.
-    back.in_doubt.is_none().then_some(Operation::Remove(Role::New))
+    let is_down = note.was_up && !old.status.is_up();
+    (is_down && back.may_start && !back.started).then_some(Operation::Start(Role::Old))
 }
 
-/// Somebody removed the old one: the new one is the only scanner there is and takes its place, unless another has the name.
-fn without_old(name: &Name, containers: &Containers, halfway: Halfway<'_>) -> Option<Operation> {
+/// Where the note is gone with the new one, or the old one is: what is left gets what was noted.
+fn without_new(name: &Name, containers: &Containers, back: &RollBack) -> Option<Operation> {
+    let note = back.note.as_ref()?;
+    if let Some(alone) = containers.alone(&note.id) {
+        return without_old(name, alone);
+    }
+    let old = containers.role(Role::Old).filter(|old| old.id == note.id)?;
+    revive(name, old, note, back)
+}
+
+/// Somebody removed the old one: the new one is the only scanner there is and takes its place.
+fn without_old(name: &Name, halfway: Halfway<'_>) -> Option<Operation> {
     let Halfway { note, new, .. } = halfway;
-    if containers.current.is_none() && new.is_scanner() {
+    if new.is_scanner() {
         if new.restart_policy != note.restart_policy && new.is_updatable() {
             return Some(Operation::SetRestartPolicy(Role::New, note.restart_policy));
         }

@@ -12,7 +12,7 @@ fn successor_json(options: &Value, old: &Value, image: Option<&Value>) -> Value 
 
 fn successor_of(observed: &Observed, options: &Value, old: &Value, image: Option<&Value>) -> Value {
     let desired = request(options).unwrap().desired.unwrap();
-    let successor = successor(&desired, observed, old, image);
+    let successor = successor(&desired, observed, &Note::of(observed), old, image);
     said(&json!({"body": successor.body, "further networks": successor.further_networks}))
 }
 
@@ -252,7 +252,8 @@ fn where_the_container_changed_a_part_of_what_the_image_brings_only_that_part_go
     old["Config"]["Healthcheck"] = json!({"Test": ["CMD", "check"], "Interval": 5, "Retries": 3});
     old["Config"]["ExposedPorts"] = json!({"80/tcp": {}, "443/tcp": {}});
     let desired = request(&same()).unwrap().desired.unwrap();
-    let body = successor(&desired, &container(old.clone()).observe(None), &old, Some(&image)).body;
+    let observed = container(old.clone()).observe(None);
+    let body = successor(&desired, &observed, &Note::of(&observed), &old, Some(&image)).body;
     assert_eq!(body["Healthcheck"], json!({"Interval": 5}));
     assert_eq!(body["ExposedPorts"], json!({"443/tcp": {}}));
 }
@@ -276,7 +277,8 @@ fn what_podman_says_without_being_asked_is_not_the_containers_own() {
     let swappiness = |podman: bool| {
         let observed = Observed { podman, ..observed.clone() };
         let desired = request(&same()).unwrap().desired.unwrap();
-        successor(&desired, &observed, &old, Some(&image)).body["HostConfig"]["MemorySwappiness"].clone()
+        successor(&desired, &observed, &Note::of(&observed), &old, Some(&image)).body["HostConfig"]["MemorySwappiness"]
+            .clone()
     };
     assert_eq!([swappiness(true), swappiness(false)], [json!(null), json!(0)]);
     // Here it says something, since the image says something else.
