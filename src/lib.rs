@@ -1,18 +1,17 @@
-//! `qcss_scanner`, an Ansible module: creates Qualys containerized scanners on a Docker host and keeps them as wanted.
+//! `qcss_scanner`, an Ansible module: creates Qualys containerized scanners on a Docker host and keeps them in the desired
+//! state. `docs/development.md` explains how it works inside.
 //!
 //! ```text
-//! main ─▶ protocol (Ansible's arguments in, one JSON line out)
-//!           └▶ run: observe ─▶ plan ─▶ (check mode stops here) ─▶ lock ─▶ observe again ─▶ apply ─▶ settle ─▶ report
-//!                    │          └ scanner: pure                                └ apply
-//!                    └ engine (Docker API), host (directories, lock)
+//! main ─▶ ansible (arguments in, one JSON line out)
+//!           └▶ run: observe ─▶ plan ─▶ (check mode stops here) ─▶ lock ─▶ observe again ─▶ execute ─▶ settle
+//!                ├▶ engine (Docker API) ┐
+//!                ├▶ host (paths, locks) ┴▶ scanner: the domain, pure ─▶ error, secret
 //! ```
 
+pub mod ansible;
 mod engine;
 pub mod error;
 pub mod host;
-pub mod module;
-pub mod protocol;
-mod report;
 mod run;
 mod scanner;
 mod secret;

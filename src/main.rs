@@ -4,9 +4,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+use qcss_scanner::ansible::module;
+use qcss_scanner::ansible::reply::Reply;
 use qcss_scanner::error::Error;
-use qcss_scanner::module;
-use qcss_scanner::protocol::reply::Reply;
 
 /// musl's own asks the kernel for nearly every allocation that is larger than a line of text, and gives it back at once.
 #[global_allocator]

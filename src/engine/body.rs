@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 
 use super::translate::{NOTE, to_api_policy};
 use crate::scanner::desired::Desired;
-use crate::scanner::limits::{Cpus, MemorySwap};
-use crate::scanner::mount;
 use crate::scanner::observed::Observed;
 use crate::scanner::operation::{Change, Update};
-use crate::scanner::restart_policy::RestartPolicy;
+use crate::scanner::values::limits::{Cpus, MemorySwap};
+use crate::scanner::values::mount;
+use crate::scanner::values::restart_policy::RestartPolicy;
 
 /// The fields of a JSON object.
 pub type Fields = Map<String, Value>;

@@ -20,12 +20,13 @@ use super::translate::with_algorithm;
 use super::transport::Transport;
 use super::{DockerHost, Engine, Failure, Info, Listed, LocalImage, body, successor};
 use crate::scanner::admission::Neighbour;
-use crate::scanner::desired::{Credentials, Desired};
-use crate::scanner::environment::Environment;
-use crate::scanner::image::ImageRef;
-use crate::scanner::name::Name;
+use crate::scanner::desired::Desired;
 use crate::scanner::observed::{Note, Observed};
 use crate::scanner::operation::Update;
+use crate::scanner::policy::Credentials;
+use crate::scanner::values::environment::Environment;
+use crate::scanner::values::image::ImageRef;
+use crate::scanner::values::name::Name;
 
 /// Docker's own grace between SIGTERM and SIGKILL, in seconds.
 const STOP_TIMEOUT: u32 = 10;

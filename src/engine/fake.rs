@@ -14,15 +14,16 @@ use tokio::time::{Instant, sleep};
 
 use super::{DockerHost, Engine, Failure, Info, Listed, LocalImage};
 use crate::scanner::admission::Neighbour;
-use crate::scanner::desired::{Credentials, Desired};
-use crate::scanner::environment::Environment;
-use crate::scanner::image::ImageRef;
-use crate::scanner::limits::ActualLimits;
-use crate::scanner::mount::{self, Mount};
-use crate::scanner::name::Name;
+use crate::scanner::desired::Desired;
 use crate::scanner::observed::{Note, Observed, Status};
 use crate::scanner::operation::{Change, Update};
-use crate::scanner::restart_policy::RestartPolicy;
+use crate::scanner::policy::Credentials;
+use crate::scanner::values::environment::Environment;
+use crate::scanner::values::image::ImageRef;
+use crate::scanner::values::limits::ActualLimits;
+use crate::scanner::values::mount::{self, Mount};
+use crate::scanner::values::name::Name;
+use crate::scanner::values::restart_policy::RestartPolicy;
 
 /// How long an engine that ended is away.
 const AWAY: Duration = Duration::from_secs(1);

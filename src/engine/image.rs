@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 use super::translate::with_algorithm;
 use super::transport::Call;
 use super::{Docker, Failure, progress};
-use crate::scanner::desired::Credentials;
-use crate::scanner::environment::Environment;
-use crate::scanner::image::ImageRef;
+use crate::scanner::policy::Credentials;
+use crate::scanner::values::environment::Environment;
+use crate::scanner::values::image::ImageRef;
 use crate::secret;
 
 /// The name under which docker login files the default registry.

@@ -15,8 +15,8 @@ use super::answer::MountPoint;
 use super::translate::mounts;
 use super::{Docker, Failure, Listed};
 use crate::scanner::admission::Neighbour;
-use crate::scanner::mount::{self, Mount};
-use crate::scanner::name::Name;
+use crate::scanner::values::mount::{self, Mount};
+use crate::scanner::values::name::Name;
 
 /// More containers than any host has.
 const MOST: usize = 1 << 16;

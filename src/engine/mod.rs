@@ -36,11 +36,12 @@ pub use self::host::DockerHost;
 pub use self::image::LocalImage;
 pub use self::info::Info;
 use crate::scanner::admission::Neighbour;
-use crate::scanner::desired::{Credentials, Desired};
-use crate::scanner::image::ImageRef;
-use crate::scanner::name::Name;
+use crate::scanner::desired::Desired;
 use crate::scanner::observed::{Note, Observed};
 use crate::scanner::operation::Update;
+use crate::scanner::policy::Credentials;
+use crate::scanner::values::image::ImageRef;
+use crate::scanner::values::name::Name;
 
 /// A container that has one of the names that were asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]

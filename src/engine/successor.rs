@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use super::body::{Fields, bind, manage, policy, put, within};
 use super::translate::{NOTE, PODMANS_DEFAULT, REPLACES, RESTART_POLICY, WAS_UP};
 use crate::scanner::desired::Desired;
-use crate::scanner::directory::plain;
-use crate::scanner::mount;
 use crate::scanner::observed::{Note, Observed};
-use crate::scanner::restart_policy::RestartPolicy;
+use crate::scanner::values::directory::plain;
+use crate::scanner::values::mount;
+use crate::scanner::values::restart_policy::RestartPolicy;
 
 /// Where the task's own mounts go.
 const MANAGED: &[&str] = &[mount::SHARED, mount::PRIVATE, mount::CA];

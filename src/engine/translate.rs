@@ -6,12 +6,12 @@ use bollard::models::{RestartPolicy as ApiPolicy, RestartPolicyNameEnum};
 use jiff::Timestamp;
 
 use super::answer::{Container, HostConfig, MountPoint, RestartPolicy as Policy, State};
-use crate::scanner::environment::{self, Environment};
-use crate::scanner::limits::{ActualLimits, Cpus, MemorySwap};
-use crate::scanner::mount::{self, Mount};
 use crate::scanner::observed::{Note, Observed, Status};
-use crate::scanner::proxy::remember_credentials;
-use crate::scanner::restart_policy::RestartPolicy;
+use crate::scanner::values::environment::{self, Environment};
+use crate::scanner::values::limits::{ActualLimits, Cpus, MemorySwap};
+use crate::scanner::values::mount::{self, Mount};
+use crate::scanner::values::proxy::remember_credentials;
+use crate::scanner::values::restart_policy::RestartPolicy;
 use crate::secret;
 
 /// On a replacement: the id of the scanner that it replaces.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
-use crate::scanner::image::ImageRef;
+use crate::scanner::values::image::ImageRef;
 
 /// Of the archive, in one piece of the stream to the engine.
 const PIECE: usize = 256 << 10;

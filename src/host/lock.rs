@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::directories::{self, failed};
+use super::paths::{self, failed};
 use crate::error::{Error, Kind, Result};
 
 /// Where the files are.
@@ -32,17 +32,17 @@ pub struct Lock {
 
 /// What a lock is about.
 #[derive(Debug, Clone)]
-pub struct Subject {
+pub struct LockKey {
     path: PathBuf,
     description: String,
 }
 
 /// Whether a lock would be allowed, for check mode, which locks nothing.
 pub fn may_lock() -> Result<()> {
-    directories::may_write(Path::new(FOLDER)).map_err(|error| failed("lock in", Path::new(FOLDER), &error))
+    paths::may_write(Path::new(FOLDER)).map_err(|error| failed("lock in", Path::new(FOLDER), &error))
 }
 
-impl Subject {
+impl LockKey {
     /// The scanner `name` of the engine that keeps its things in `root_dir`.
     pub fn scanner(root_dir: &str, name: &str) -> Self {
         Self::new(root_dir, &format!("scanner {name}"), format!("scanner `{name}`"))
@@ -177,41 +177,41 @@ mod tests {
     fn a_lock_excludes_and_leaves_nothing() {
         let temp = tempfile::tempdir().unwrap();
         let root = |name: &str| temp.path().join(name).display().to_string();
-        let subject = Subject::scanner(&root("a"), "scanner");
-        let other = Subject::scanner(&root("b"), "scanner");
+        let lock_key = LockKey::scanner(&root("a"), "scanner");
+        let other = LockKey::scanner(&root("b"), "scanner");
         runtime().block_on(async {
-            assert!(!subject.exists());
-            let lock = subject.lock(Duration::ZERO).await.unwrap();
-            assert!(subject.exists() && !other.exists());
+            assert!(!lock_key.exists());
+            let lock = lock_key.lock(Duration::ZERO).await.unwrap();
+            assert!(lock_key.exists() && !other.exists());
             drop(other.lock(Duration::ZERO).await.unwrap());
-            let error = subject.lock(Duration::ZERO).await.unwrap_err();
+            let error = lock_key.lock(Duration::ZERO).await.unwrap_err();
             let holder = format!("process {} on scanner `scanner`", std::process::id());
             assert_eq!((error.kind, error.message.ends_with(&holder)), (Kind::Timeout, true), "{error}");
-            assert_eq!(subject.wait(Duration::ZERO).await.unwrap_err().kind, Kind::Timeout);
+            assert_eq!(lock_key.wait(Duration::ZERO).await.unwrap_err().kind, Kind::Timeout);
             drop(lock);
-            assert!(!subject.exists());
-            subject.wait(Duration::ZERO).await.unwrap();
-            assert!(!subject.exists());
+            assert!(!lock_key.exists());
+            lock_key.wait(Duration::ZERO).await.unwrap();
+            assert!(!lock_key.exists());
         });
     }
 
     #[test]
     fn a_file_that_a_killed_run_left_keeps_nobody_out() {
         let temp = tempfile::tempdir().unwrap();
-        let subject = Subject::resources(&temp.path().display().to_string());
+        let lock_key = LockKey::resources(&temp.path().display().to_string());
         runtime().block_on(async {
-            drop(subject.lock(Duration::ZERO).await.unwrap());
-            File::create(&subject.path).unwrap();
-            subject.wait(Duration::ZERO).await.unwrap();
-            assert!(subject.exists());
-            drop(subject.lock(Duration::ZERO).await.unwrap());
-            assert!(!subject.exists());
+            drop(lock_key.lock(Duration::ZERO).await.unwrap());
+            File::create(&lock_key.path).unwrap();
+            lock_key.wait(Duration::ZERO).await.unwrap();
+            assert!(lock_key.exists());
+            drop(lock_key.lock(Duration::ZERO).await.unwrap());
+            assert!(!lock_key.exists());
         });
     }
 
     #[test]
     fn a_name_says_what_it_is_about_and_is_never_too_long() {
-        let file = |root: &str, name: &str| Subject::scanner(root, name).path.display().to_string();
+        let file = |root: &str, name: &str| LockKey::scanner(root, name).path.display().to_string();
         assert_eq!(file("/var/lib/docker", "ab"), "/var/lib/qcss_scanner/scanner ab of %var%lib%docker");
         let long = "x".repeat(300);
         assert!(file(&long, "ab").len() < 255 && file(&long, "ab") != file(&format!("{long}y"), "ab"));
@@ -224,9 +224,9 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
-                    let subject = Subject::scanner(&temp.path().display().to_string(), "scanner");
+                    let lock_key = LockKey::scanner(&temp.path().display().to_string(), "scanner");
                     runtime().block_on(async {
-                        let lock = subject.lock(Duration::from_secs(60)).await.unwrap();
+                        let lock = lock_key.lock(Duration::from_secs(60)).await.unwrap();
                         assert_eq!(inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
                         tokio::time::sleep(Duration::from_millis(5)).await;
                         inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);

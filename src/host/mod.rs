@@ -1,6 +1,6 @@
 //! The seam to the host that the module runs on, which is the engine's host too: directories, the lock, memory.
 
 pub mod archive;
-pub mod directories;
 pub mod lock;
-pub mod swap;
+pub mod memory;
+pub mod paths;

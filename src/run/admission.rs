@@ -4,25 +4,26 @@ use anyhow::Result;
 
 use crate::engine::{Engine, Info};
 use crate::error::{Error, Kind};
-use crate::host::swap;
-use crate::protocol::arguments::{Overcommit, State};
-use crate::scanner::admission::{Claim, Neighbour, check_claim, check_cpus};
-use crate::scanner::capacity::{Capacity, Host, Share, excess, shares};
-use crate::scanner::census::census;
+use crate::host::memory;
+use crate::scanner::admission::{Identity, Neighbour, check_cpus, check_identity_in_use};
+use crate::scanner::allocation::{Allocation, Host, allocations, excess};
 use crate::scanner::desired::{Desired, Request};
-use crate::scanner::directory::Directory;
-use crate::scanner::limits::{ActualLimits, Limits};
+use crate::scanner::inventory::inventory;
 use crate::scanner::observed::Observed;
-use crate::scanner::plan::{Asks, Plan};
+use crate::scanner::plan::{Plan, ResourceDemand};
+use crate::scanner::policy::{Overcommit, State};
 use crate::scanner::replacement::Containers;
-use crate::scanner::{environment, mount};
+use crate::scanner::values::capacity::Capacity;
+use crate::scanner::values::directory::Directory;
+use crate::scanner::values::limits::{ActualLimits, Limits};
+use crate::scanner::values::{environment, mount};
 
 /// Whoever sees scanners on such an engine says this.
 pub const ROOTLESS: &str = "the engine runs rootless, which the vendor advises against (scan performance and results)";
 
 /// One scanner of the task: what is wanted, seen and planned.
 #[derive(Debug, Clone, Copy)]
-pub struct Candidate<'a> {
+pub struct PlannedScanner<'a> {
     /// What is wanted.
     pub request: &'a Request,
     /// The container that has its name, or will have it when a replacement that is half-way is in order.
@@ -53,7 +54,7 @@ impl Admitted {
 /// What must not be, before anything is touched.
 #[derive(Debug)]
 pub struct Refused {
-    /// Which of the candidates it is about; `None`: all of them together.
+    /// Which of the planned it is about; `None`: all of them together.
     pub at: Option<usize>,
     /// Why.
     pub error: anyhow::Error,
@@ -67,18 +68,18 @@ impl<E: Into<anyhow::Error>> From<E> for Refused {
 
 /// The figures of the host as the engine and the host itself report them.
 pub fn capacity(info: &Info) -> Capacity {
-    let swap = if info.swap_accounting { swap::total() } else { None };
+    let swap = if info.swap_accounting { memory::swap() } else { None };
     Capacity { memory: info.memory, swap, cpus: info.cpus }
 }
 
-/// Looks at the host for those of `candidates` that need something of it.
+/// Looks at the host for those of `planned` that need something of it.
 pub async fn admit<E: Engine>(
     engine: &E,
-    candidates: &[Candidate<'_>],
+    planned: &[PlannedScanner<'_>],
     admitted: &mut Admitted,
 ) -> std::result::Result<(), Refused> {
-    for (at, candidate) in candidates.iter().enumerate().filter(|(_, candidate)| candidate.plan.creates()) {
-        if let Some(network) = candidate.desired().and_then(|desired| desired.network.as_ref())
+    for (at, planned) in planned.iter().enumerate().filter(|(_, planned)| planned.plan.creates()) {
+        if let Some(network) = planned.desired().and_then(|desired| desired.network.as_ref())
             && !engine.has_network(network).await?
         {
             let message = format!(
@@ -88,35 +89,36 @@ pub async fn admit<E: Engine>(
             return Err(Refused { at: Some(at), error: Error::invalid(message).into() });
         }
     }
-    if candidates.iter().all(|it| !it.plan.claims_identity() && it.plan.asks() == Asks::Nothing) {
+    if planned.iter().all(|it| !it.plan.claims_identity() && it.plan.demand() == ResourceDemand::Nothing) {
         return Ok(());
     }
     let info = engine.info().await?;
     let neighbours = engine.neighbours().await?;
     let scanners: Vec<_> = neighbours.iter().filter_map(|it| it.scanner.as_ref()).collect();
-    let mut scanners = census(&scanners);
+    let mut scanners = inventory(&scanners);
     let capacity = capacity(&info);
-    admitted.host = Some(Host::new(&capacity, &shares(&scanners)));
-    for (at, candidate) in candidates.iter().enumerate() {
-        candidate.check(&info, &neighbours).map_err(|error| Refused { at: Some(at), error })?;
+    admitted.host = Some(Host::new(&capacity, &allocations(&scanners)));
+    for (at, planned) in planned.iter().enumerate() {
+        planned.check(&info, &neighbours).map_err(|error| Refused { at: Some(at), error })?;
     }
-    scanners.retain(|it| !candidates.iter().any(|own| own.request.name.as_str() == it.name));
-    judge(&info, &capacity, candidates, shares(&scanners), admitted)?;
+    scanners.retain(|it| !planned.iter().any(|own| own.request.name.as_str() == it.name));
+    check_resources(&info, &capacity, planned, allocations(&scanners), admitted)?;
     Ok(())
 }
 
 /// Sums up all scanners, those of the task as they will be; `held` has those of the others.
-fn judge(
+fn check_resources(
     info: &Info,
     capacity: &Capacity,
-    candidates: &[Candidate<'_>],
-    mut held: Vec<Share>,
+    planned: &[PlannedScanner<'_>],
+    mut held: Vec<Allocation>,
     admitted: &mut Admitted,
 ) -> Result<()> {
-    let (more, rest): (Vec<_>, Vec<_>) = candidates.iter().filter(|it| it.stays()).map(Candidate::shares).unzip();
+    let (more, rest): (Vec<_>, Vec<_>) =
+        planned.iter().filter(|it| it.stays()).map(PlannedScanner::allocations).unzip();
     held.extend(rest.into_iter().flatten());
     let asked: Vec<_> = more.into_iter().flatten().collect();
-    let asking = || candidates.iter().filter(|it| it.stays() && it.plan.asks() != Asks::Nothing);
+    let asking = || planned.iter().filter(|it| it.stays() && it.plan.demand() != ResourceDemand::Nothing);
     let swap_given = asking().any(|it| it.limits().is_some_and(|limits| limits.memory_swap_given().is_some()));
     if swap_given && !info.swap_accounting {
         admitted.warn("memory_swap has no effect: the engine cannot limit swap on this host");
@@ -130,7 +132,7 @@ fn judge(
     if !excess.is_empty() {
         let message = format!("the limits of all scanners together would exceed the host: {excess}");
         // The strictest of the task decides, as it is one sum for all of them.
-        let answers = |answer| asking().any(|it| it.request.wish.overcommit == answer);
+        let answers = |answer| asking().any(|it| it.request.policy.overcommit == answer);
         if answers(Overcommit::Deny) {
             let cure = "give less, remove a scanner, or allow it with overcommit=warn";
             return Err(Error::new(Kind::Overcommit, format!("{message}; {cure}")).into());
@@ -144,7 +146,7 @@ fn judge(
     Ok(())
 }
 
-impl Candidate<'_> {
+impl PlannedScanner<'_> {
     fn desired(&self) -> Option<&Desired> {
         self.request.desired.as_ref()
     }
@@ -155,18 +157,18 @@ impl Candidate<'_> {
 
     /// Whether there will be a scanner afterwards.
     fn stays(&self) -> bool {
-        self.request.wish.state != State::Absent && (self.desired().is_some() || self.observed.is_some())
+        self.request.policy.state != State::Absent && (self.desired().is_some() || self.observed.is_some())
     }
 
     /// What it asks for, and what it only keeps.
-    fn shares(&self) -> (Option<Share>, Option<Share>) {
+    fn allocations(&self) -> (Option<Allocation>, Option<Allocation>) {
         let name = self.request.name.as_str();
-        let now = || Share::new(name, &self.observed.map(|observed| observed.limits).unwrap_or_default());
-        let then = self.limits().map_or_else(now, |limits| Share::new(name, &ActualLimits::from(limits)));
-        match self.plan.asks() {
-            Asks::Nothing => (None, Some(then)),
-            Asks::All => (Some(then), None),
-            Asks::Growth => {
+        let now = || Allocation::new(name, &self.observed.map(|observed| observed.limits).unwrap_or_default());
+        let then = self.limits().map_or_else(now, |limits| Allocation::new(name, &ActualLimits::from(limits)));
+        match self.plan.demand() {
+            ResourceDemand::Nothing => (None, Some(then)),
+            ResourceDemand::All => (Some(then), None),
+            ResourceDemand::Growth => {
                 let (more, rest) = then.growth(&now());
                 (Some(more), Some(rest))
             }
@@ -174,7 +176,7 @@ impl Candidate<'_> {
     }
 
     fn check(&self, info: &Info, neighbours: &[Neighbour]) -> Result<()> {
-        if self.plan.asks() != Asks::Nothing {
+        if self.plan.demand() != ResourceDemand::Nothing {
             check_cpus(self.limits().and_then(|limits| limits.cpus), info.cpus)?;
         }
         if self.plan.claims_identity() {
@@ -186,7 +188,7 @@ impl Candidate<'_> {
     fn check_identity(&self, neighbours: &[Neighbour]) -> Result<()> {
         let observed = self.observed;
         let identity_dir = self.desired().map(Desired::identity_dir);
-        let claim = Claim {
+        let identity = Identity {
             code: self
                 .desired()
                 .map(|desired| desired.code.expose())
@@ -205,7 +207,7 @@ impl Candidate<'_> {
             outgoing: named(&name.outgoing()),
         };
         let own = own(self.containers).chain(own(&now));
-        Ok(check_claim(claim, neighbours, &own.collect::<Vec<_>>())?)
+        Ok(check_identity_in_use(identity, neighbours, &own.collect::<Vec<_>>())?)
     }
 }
 
@@ -220,8 +222,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::ansible::request::tests::request;
     use crate::engine::fake::made;
-    use crate::scanner::desired::tests::request;
     use crate::scanner::observed::Note;
 
     /// Between a look at the scanner and one at all containers, another run may begin to replace it.
@@ -243,7 +245,7 @@ mod tests {
             };
             let neighbours: Vec<_> = there.iter().map(neighbour).collect();
             let observed = containers.current.as_ref();
-            Candidate { request: &request, observed, containers, plan: &plan }.check_identity(&neighbours).is_err()
+            PlannedScanner { request: &request, observed, containers, plan: &plan }.check_identity(&neighbours).is_err()
         };
         let before = Containers { current: Some(old.clone()), ..Containers::default() };
         let aside = Observed { name: request.name.outgoing(), ..old.clone() };

@@ -1,6 +1,6 @@
 //! The one executor: first steps, live updates, replacement and the way back are operations that it carries out.
 //!
-//! It decides nothing. A plan lists its operations; what comes next in a replacement says [`replacement::next`] from what is
+//! It decides nothing. A plan lists its operations; what comes next in a replacement says [`crate::scanner::replacement::next`] from what is
 //! observed. What is here is how an operation is done, how often it is tried, and what is written down of it.
 
 use std::time::Duration;
@@ -15,14 +15,14 @@ use super::retry::Tries;
 use super::settle;
 use crate::engine::{Engine, Failure};
 use crate::error::{Error, Kind};
-use crate::host::directories;
 use crate::host::lock::Lock;
+use crate::host::paths;
 use crate::scanner::desired::{Desired, Request};
-use crate::scanner::environment;
 use crate::scanner::observed::{Note, Observed, Status};
 use crate::scanner::operation::{Operation, Role, Update};
 use crate::scanner::plan::Plan;
 use crate::scanner::replacement::Containers;
+use crate::scanner::values::environment;
 
 /// The engine could not start the scanner, for whatever reason of its own.
 #[derive(Debug, thiserror::Error)]
@@ -213,7 +213,7 @@ impl<'a, E: Engine> Executor<'a, E> {
     /// Does `operation` once.
     pub(super) async fn perform(&mut self, operation: &Operation) -> Result<()> {
         let (engine, request) = (self.engine, self.request);
-        let (name, grace) = (&request.name, request.wish.stop_timeout);
+        let (name, grace) = (&request.name, request.policy.stop_timeout);
         self.written.tried |= !operation.fetches() && !matches!(operation, Operation::Settle(_));
         if matches!(operation, Operation::Start(_) | Operation::Restart | Operation::Unpause | Operation::Stop(_)) {
             // What the container claims shows on the engine already; nobody need wait for a stop or a settling.
@@ -226,14 +226,14 @@ impl<'a, E: Engine> Executor<'a, E> {
                 self.images.look_up_fetched(request, operation).await?;
             }
             Operation::CreateDirectory(path, mode) => {
-                directories::create(path, *mode, &mut self.written.directories)?;
+                paths::create(path, *mode, &mut self.written.directories)?;
             }
             Operation::SetMode(path, mode) => {
-                directories::set_mode(path, *mode)?;
+                paths::set_mode(path, *mode)?;
                 self.written.lasting = true;
             }
             Operation::PurgeDirectory(path) => {
-                let purged = directories::purge(path);
+                let purged = paths::purge(path);
                 self.written.lasting |= purged.as_ref().map_or_else(|failed| failed.deleted_some, |()| true);
                 purged.map_err(|failed| failed.error)?;
             }
@@ -280,7 +280,7 @@ impl<'a, E: Engine> Executor<'a, E> {
             }
             Operation::Settle(role) => {
                 let id = self.container(*role)?.id.clone();
-                self.interrupt.guard(settle::stays_up(engine, &id, request.wish.settle)).await??;
+                self.interrupt.guard(settle::stays_up(engine, &id, request.policy.settle)).await??;
             }
             Operation::Remove(role) => {
                 // One that was run with --rm went when it was stopped.
@@ -336,7 +336,7 @@ impl<'a, E: Engine> Executor<'a, E> {
         let is_undone = id(&self.before) == id(&self.seen) && self.seen.halfway().is_none() && looked.is_ok();
         if is_undone && !is_interrupted {
             // The innermost first.
-            while self.written.directories.last().is_some_and(|path| directories::remove_empty(path)) {
+            while self.written.directories.last().is_some_and(|path| paths::remove_empty(path)) {
                 self.written.directories.pop();
             }
         }

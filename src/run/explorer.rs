@@ -13,12 +13,12 @@ use tempfile::TempDir;
 use super::interrupt::Interrupt;
 use super::outcome::{LastLook, Outcome, ScannerOutcome};
 use super::{Settings, run};
+use crate::ansible::request::tests::{parse, request};
+use crate::ansible::result::told;
 use crate::engine::fake::{FOREIGN, Fake, Fault, World, made};
-use crate::report::told;
 use crate::scanner::desired::Request;
-use crate::scanner::desired::tests::{parse, request};
 use crate::scanner::observed::{Observed, Status};
-use crate::scanner::restart_policy::RestartPolicy;
+use crate::scanner::values::restart_policy::RestartPolicy;
 
 /// For each call; no time passes but that of the runtime's own clock.
 const TIMEOUT: Duration = Duration::from_secs(5);

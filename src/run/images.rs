@@ -8,11 +8,11 @@ use super::observe::wanted;
 use crate::engine::{Engine, Failure, LocalImage};
 use crate::error::{Error, Kind};
 use crate::host::archive;
-use crate::protocol::arguments::Pull;
 use crate::scanner::desired::{Desired, Request};
-use crate::scanner::image::{ImageRef, WantedImage};
 use crate::scanner::operation::Operation;
 use crate::scanner::plan::Plan;
+use crate::scanner::policy::Pull;
+use crate::scanner::values::image::{ImageRef, WantedImage};
 
 /// The images that a task names. Each is looked up, asked for, loaded or pulled once, however many scanners want it.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl<'a, E: Engine> Images<'a, E> {
     /// What is known of the wanted image without fetching anything. A registry is asked where it must be: for the newest, and in
     /// check mode (`is_prediction`) for whether it has the image at all.
     pub async fn known(&self, request: &Request, desired: &Desired, is_prediction: bool) -> Result<WantedImage> {
-        let (image, wish) = (&desired.image, &request.wish);
+        let (image, policy) = (&desired.image, &request.policy);
         let local = self.local(request);
         let there = |local: &LocalImage| WantedImage::Local { id: local.id.clone(), env: local.env.clone() };
         let is_in = |list: &RefCell<Vec<String>>| list.borrow().iter().any(|name| name == image.as_str());
@@ -64,7 +64,7 @@ impl<'a, E: Engine> Images<'a, E> {
             return Ok(how);
         }
         let not_found = |why: &str| Err(anyhow!(Error::new(Kind::ImageNotFound, format!("{why}: `{image}`"))));
-        let how = match (&local, &wish.image_archive) {
+        let how = match (&local, &policy.image_archive) {
             (Some(local), _) => {
                 let newest = self.newest(request, desired).await?;
                 if local.digests.iter().any(|digest| digest.ends_with(&newest)) {
@@ -82,7 +82,7 @@ impl<'a, E: Engine> Images<'a, E> {
                     "the engine has no image of this id, and an id cannot be pulled; load it, or give name:tag",
                 );
             }
-            (None, None) if wish.pull == Pull::Never => {
+            (None, None) if policy.pull == Pull::Never => {
                 return not_found("the engine does not have the image, and pull=never; load it, or allow pull=missing");
             }
             (None, None) => {
@@ -99,10 +99,10 @@ impl<'a, E: Engine> Images<'a, E> {
     /// Loads or pulls the image that `request` wants, as `operation` says.
     pub async fn fetch(&self, request: &Request, operation: &Operation) -> Result<()> {
         let Some(desired) = wanted(request) else { return Ok(()) };
-        if let (Operation::LoadImage, Some(path)) = (operation, &request.wish.image_archive) {
+        if let (Operation::LoadImage, Some(path)) = (operation, &request.policy.image_archive) {
             self.engine.load(archive::open(path)?).await?;
         } else {
-            let pulled = self.engine.pull(&desired.image, request.wish.credentials.as_ref()).await;
+            let pulled = self.engine.pull(&desired.image, request.policy.credentials.as_ref()).await;
             pulled.map_err(|failure| not_pulled(desired, &failure))?;
         }
         Ok(())
@@ -140,14 +140,14 @@ impl<'a, E: Engine> Images<'a, E> {
     }
 
     async fn newest(&self, request: &Request, desired: &Desired) -> Result<String> {
-        let newest = self.engine.registry_digest(&desired.image, request.wish.credentials.as_ref()).await;
+        let newest = self.engine.registry_digest(&desired.image, request.policy.credentials.as_ref()).await;
         Ok(newest.map_err(|failure| not_pulled(desired, &failure))?)
     }
 }
 
 /// Whether there may be something newer to pull: an id names one image for ever.
 pub fn pulls_always(request: &Request) -> bool {
-    wanted(request).is_some_and(|desired| !desired.image.is_id()) && request.wish.pull == Pull::Always
+    wanted(request).is_some_and(|desired| !desired.image.is_id()) && request.policy.pull == Pull::Always
 }
 
 /// A pull's failure: registry, image, and the likely cause.

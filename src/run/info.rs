@@ -4,11 +4,11 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::admission::{ROOTLESS, capacity};
+use crate::ansible::result::{Container, Scanner};
 use crate::engine::Engine;
-use crate::report::{Container, Scanner};
-use crate::scanner::capacity::{Host, shares};
-use crate::scanner::census::{Standing, census};
-use crate::scanner::name::Name;
+use crate::scanner::allocation::{Host, allocations};
+use crate::scanner::inventory::{InventoryEntry, inventory};
+use crate::scanner::values::name::Name;
 
 /// Said of a scanner with two containers.
 const UNFINISHED: &str =
@@ -40,9 +40,9 @@ pub async fn info<E: Engine>(engine: &E, name: Option<&Name>) -> Result<Info> {
     let about = engine.info().await?;
     let neighbours = engine.neighbours().await?;
     let containers: Vec<_> = neighbours.iter().filter_map(|neighbour| neighbour.scanner.as_ref()).collect();
-    let mut all = census(&containers);
+    let mut all = inventory(&containers);
     all.sort_by_key(|scanner| scanner.name);
-    let host = Host::new(&capacity(&about), &shares(&all));
+    let host = Host::new(&capacity(&about), &allocations(&all));
     let mut warnings: Vec<_> = about.rootless.then(|| ROOTLESS.to_owned()).into_iter().collect();
     let unfinished = all.iter().filter(|scanner| scanner.is_unfinished());
     warnings.extend(unfinished.map(|scanner| format!("{UNFINISHED}: `{}`", scanner.name)));
@@ -60,8 +60,8 @@ pub async fn info<E: Engine>(engine: &E, name: Option<&Name>) -> Result<Info> {
     })
 }
 
-impl From<&Standing<'_>> for Entry {
-    fn from(scanner: &Standing) -> Self {
+impl From<&InventoryEntry<'_>> for Entry {
+    fn from(scanner: &InventoryEntry) -> Self {
         let container = scanner.container;
         Self { name: scanner.name.to_owned(), container: Container::from(container), scanner: Scanner::from(container) }
     }

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use self::admission::{Admitted, Candidate, Refused, admit, capacity};
+use self::admission::{Admitted, PlannedScanner, Refused, admit, capacity};
 use self::execute::Executor;
 pub use self::execute::NotStarted;
 use self::images::Images;
@@ -32,15 +32,15 @@ use self::outcome::{Failed, LastLook, Outcome, ScannerOutcome, is_restored};
 pub use self::reach::Interrupted;
 use self::retry::Tries;
 use crate::engine::{Engine, Listed};
-use crate::host::lock::{self, Subject};
-use crate::protocol::arguments::State;
+use crate::host::lock::{self, LockKey};
 use crate::scanner::desired::Request;
+use crate::scanner::observation::Observation;
 use crate::scanner::observed::{Observed, Status};
 use crate::scanner::operation::Operation;
-use crate::scanner::plan::{Asks, Plan};
+use crate::scanner::plan::{Plan, ResourceDemand};
+use crate::scanner::policy::State;
 use crate::scanner::refusal;
 use crate::scanner::replacement::{Containers, Goal, foresee};
-use crate::scanner::situation::Situation;
 
 /// What is the same for every scanner of a task.
 #[derive(Debug, Clone, Copy)]
@@ -99,15 +99,15 @@ async fn run_all<E: Engine>(
     let images = Images::new(engine, requests).await?;
     let runs: Vec<_> =
         requests.iter().map(|request| Run { engine, settings, images: &images, request, interrupt }).collect();
-    let observations = match prepare(engine, &runs, &listed, outcomes, admitted).await {
-        Ok(observations) => observations,
+    let looks = match prepare(engine, &runs, &listed, outcomes, admitted).await {
+        Ok(looks) => looks,
         Err(refused) if settings.check_mode => return Err(refused),
         Err(refused) => return Err(recover_all(&runs, outcomes, refused).await),
     };
-    let candidates: Vec<_> = runs.iter().zip(&observations).map(|(run, it)| run.candidate(it)).collect();
-    for (at, ((run, observation), outcome)) in runs.iter().zip(&observations).zip(outcomes.iter_mut()).enumerate() {
+    let planned: Vec<_> = runs.iter().zip(&looks).map(|(run, it)| run.planned(it)).collect();
+    for (at, ((run, look), outcome)) in runs.iter().zip(&looks).zip(outcomes.iter_mut()).enumerate() {
         outcome.reached = true;
-        let carried_out = run.carry_out(observation, &candidates, outcome, admitted).await;
+        let carried_out = run.carry_out(look, &planned, outcome, admitted).await;
         carried_out.map_err(|error| Failed { at: Some(at), refused: false, error })?;
     }
     Ok(())
@@ -120,24 +120,24 @@ async fn prepare<E: Engine>(
     listed: &[Listed],
     outcomes: &mut [ScannerOutcome],
     admitted: &mut Admitted,
-) -> Result<Vec<Observation>, Failed> {
-    let mut observations = Vec::with_capacity(runs.len());
+) -> Result<Vec<Look>, Failed> {
+    let mut looks = Vec::with_capacity(runs.len());
     for (at, run) in runs.iter().enumerate() {
-        let observation = run.observe_quiet(listed).await.map_err(Failed::refused(at))?;
+        let look = run.observe_quiet(listed).await.map_err(Failed::refused(at))?;
         let outcome = outcomes.get_mut(at).context("one outcome for each scanner")?;
-        outcome.container = LastLook::new(Some(&observation.containers));
-        observations.push(observation);
+        outcome.container = LastLook::new(Some(&look.containers));
+        looks.push(look);
     }
     let (mut made, mut fetched) = (Vec::new(), Vec::new());
-    for ((run, observation), outcome) in runs.iter().zip(&mut observations).zip(outcomes.iter_mut()) {
-        observation.plan.leave_out_made(&mut made);
-        Images::<E>::leave_out_fetched(run.request, &mut observation.plan, &mut fetched);
-        outcome.planned(&observation.plan);
+    for ((run, look), outcome) in runs.iter().zip(&mut looks).zip(outcomes.iter_mut()) {
+        look.plan.leave_out_made(&mut made);
+        Images::<E>::leave_out_fetched(run.request, &mut look.plan, &mut fetched);
+        outcome.planned(&look.plan);
     }
-    let candidates: Vec<_> = runs.iter().zip(&observations).map(|(run, it)| run.candidate(it)).collect();
-    admit(engine, &candidates, admitted).await.map_err(|Refused { at, error }| Failed { at, refused: true, error })?;
-    drop(candidates);
-    Ok(observations)
+    let planned: Vec<_> = runs.iter().zip(&looks).map(|(run, it)| run.planned(it)).collect();
+    admit(engine, &planned, admitted).await.map_err(|Refused { at, error }| Failed { at, refused: true, error })?;
+    drop(planned);
+    Ok(looks)
 }
 
 /// Puts in order what an earlier run left half-way, although the task was `refused`: the scanner may be down because of it.
@@ -152,16 +152,16 @@ async fn recover_all<E: Engine>(runs: &[Run<'_, E>], outcomes: &mut [ScannerOutc
     refused
 }
 
-/// What a look at a scanner showed, and the plan that it led to.
-struct Observation {
+/// What was observed of a scanner, and the plan that it led to.
+struct Look {
     containers: Containers,
     /// Where a replacement is half-way: what it is to come to before the plan is carried out.
     recovery: Option<Goal>,
-    situation: Situation,
+    observation: Observation,
     plan: Plan,
 }
 
-impl Observation {
+impl Look {
     fn is_idle(&self) -> bool {
         self.plan.is_empty() && self.recovery.is_none()
     }
@@ -177,18 +177,18 @@ struct Run<'a, E> {
 
 impl<E: Engine> Run<'_, E> {
     /// A look while no other run is at work: one that finds a replacement half-way waits for whoever is at it.
-    async fn observe_quiet(&self, listed: &[Listed]) -> Result<Observation> {
+    async fn observe_quiet(&self, listed: &[Listed]) -> Result<Look> {
         let timeout = self.settings.timeout;
         let containers = observe::containers_of(self.engine, &self.request.name, listed.to_vec(), timeout).await?;
         if containers.halfway().is_none() {
             return self.observe(containers).await;
         }
-        self.interrupt.guard(self.subject().await?.wait(self.patience())).await??;
+        self.interrupt.guard(self.lock_key().await?.wait(self.patience())).await??;
         self.observe(observe::containers(self.engine, &self.request.name, timeout).await?).await
     }
 
     /// The plan from `containers`, as they will be when a replacement that is half-way is in order.
-    async fn observe(&self, containers: Containers) -> Result<Observation> {
+    async fn observe(&self, containers: Containers) -> Result<Look> {
         let name = &self.request.name;
         let recovery = self.recovery(&containers);
         let current = match &recovery {
@@ -200,43 +200,43 @@ impl<E: Engine> Run<'_, E> {
         {
             return Err(refusal::stranger(&stranger.name).into());
         }
-        let (situation, plan) = self.plan(current, &containers).await?;
-        Ok(Observation { containers, recovery, situation, plan })
+        let (observation, plan) = self.plan(current, &containers).await?;
+        Ok(Look { containers, recovery, observation, plan })
     }
 
     /// What a replacement that is half-way is to come to.
     fn recovery(&self, containers: &Containers) -> Option<Goal> {
-        let runs = self.request.wish.state == State::Started;
+        let runs = self.request.policy.state == State::Started;
         let goal = |halfway| Goal::recovery(&self.request.name, halfway, runs, self.may_start());
         containers.halfway().map(goal)
     }
 
-    async fn plan(&self, observed: Option<Observed>, containers: &Containers) -> Result<(Situation, Plan)> {
-        let mut situation = observe::situation(self.engine, self.request, observed, containers).await?;
+    async fn plan(&self, observed: Option<Observed>, containers: &Containers) -> Result<(Observation, Plan)> {
+        let mut observation = observe::observation(self.engine, self.request, observed, containers).await?;
         if let Some(desired) = wanted(self.request) {
-            situation.image = Some(self.images.known(self.request, desired, self.settings.check_mode).await?);
+            observation.image = Some(self.images.known(self.request, desired, self.settings.check_mode).await?);
         }
-        let plan = Plan::make(self.request, &situation)?;
-        Ok((situation, plan))
+        let plan = Plan::make(self.request, &observation)?;
+        Ok((observation, plan))
     }
 
-    fn candidate<'b>(&'b self, observation: &'b Observation) -> Candidate<'b> {
-        let Observation { containers, situation, plan, .. } = observation;
-        Candidate { request: self.request, observed: situation.observed.as_ref(), containers, plan }
+    fn planned<'b>(&'b self, look: &'b Look) -> PlannedScanner<'b> {
+        let Look { containers, observation, plan, .. } = look;
+        PlannedScanner { request: self.request, observed: observation.observed.as_ref(), containers, plan }
     }
 
     /// How long another run is waited for.
     fn patience(&self) -> Duration {
-        let wish = &self.request.wish;
-        let grace = wish.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(10);
-        self.settings.timeout + wish.settle + Duration::from_secs(grace)
+        let policy = &self.request.policy;
+        let grace = policy.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(10);
+        self.settings.timeout + policy.settle + Duration::from_secs(grace)
     }
 
     /// From a first look to the wanted scanner.
     async fn carry_out(
         &self,
-        first: &Observation,
-        task: &[Candidate<'_>],
+        first: &Look,
+        task: &[PlannedScanner<'_>],
         outcome: &mut ScannerOutcome,
         admitted: &mut Admitted,
     ) -> Result<()> {
@@ -247,14 +247,14 @@ impl<E: Engine> Run<'_, E> {
             return Ok(());
         }
         if first.is_idle() {
-            return self.look_for_flapping(first.situation.observed.as_ref()).await;
+            return self.look_for_flapping(first.observation.observed.as_ref()).await;
         }
         let (engine, timeout) = (self.engine, self.settings.timeout);
         let mut executor =
             Executor::new(engine, self.request, self.images, self.interrupt, timeout, first.containers.clone());
         let changed = self.change(&mut executor, first, task, outcome, admitted).await;
         let (found, changed) = self.conclude(executor, changed, outcome).await;
-        if changed.is_err() || (first.plan.starts() && self.request.wish.settle.is_zero()) {
+        if changed.is_err() || (first.plan.starts() && self.request.policy.settle.is_zero()) {
             return changed;
         }
         // What only was updated may have been flapping all along, and what was started may begin to.
@@ -276,8 +276,8 @@ impl<E: Engine> Run<'_, E> {
 
     /// Waits for other runs, and puts in order what is half-way then.
     async fn recover(&self, executor: &mut Executor<'_, E>) -> Result<()> {
-        let lock = self.interrupt.guard(self.subject().await?.lock(self.patience())).await??;
-        executor.begin(lock, self.containers().await?);
+        let scanner_lock = self.interrupt.guard(self.lock_key().await?.lock(self.patience())).await??;
+        executor.begin(scanner_lock, self.containers().await?);
         let Some(goal) = self.recovery(executor.seen()) else { return Ok(()) };
         executor.recover(goal, self.may_start()).await?;
         executor.recovered(self.containers().await?);
@@ -317,48 +317,48 @@ impl<E: Engine> Run<'_, E> {
     async fn change(
         &self,
         executor: &mut Executor<'_, E>,
-        first: &Observation,
-        task: &[Candidate<'_>],
+        first: &Look,
+        task: &[PlannedScanner<'_>],
         outcome: &mut ScannerOutcome,
         admitted: &mut Admitted,
     ) -> Result<()> {
         // Before the lock is taken: it may take long and disturbs nobody.
         let fetch = first.plan.operations.iter().filter(|it| it.fetches()).cloned().collect();
         executor.carry_out(&Plan { operations: fetch, ..Plan::default() }).await?;
-        let lock = self.interrupt.guard(self.subject().await?.lock(self.patience())).await??;
-        executor.begin(lock, self.containers().await?);
-        let mut observation = self.observe(executor.seen().clone()).await?;
-        if let Some(goal) = observation.recovery.take() {
+        let scanner_lock = self.interrupt.guard(self.lock_key().await?.lock(self.patience())).await??;
+        executor.begin(scanner_lock, self.containers().await?);
+        let mut look = self.observe(executor.seen().clone()).await?;
+        if let Some(goal) = look.recovery.take() {
             match executor.recover(goal, self.may_start()).await {
                 Ok(()) => {
                     executor.recovered(self.containers().await?);
-                    observation = self.observe(executor.seen().clone()).await?;
+                    look = self.observe(executor.seen().clone()).await?;
                 }
                 // What the task wants may be the cure.
-                Err(error) if error.is::<NotStarted>() && observation.plan.replaces() && executor.is_old_broken() => {
+                Err(error) if error.is::<NotStarted>() && look.plan.replaces() && executor.is_old_broken() => {
                     executor.go_on_without_start();
                 }
                 Err(error) => return Err(error),
             }
         }
-        outcome.planned(&observation.plan);
-        let plan = &observation.plan;
+        outcome.planned(&look.plan);
+        let plan = &look.plan;
         if plan.is_empty() {
             return Ok(());
         }
         // Nobody else may take the same code, directory or resources between the look and the claim.
-        let admission = if plan.claims_identity() || plan.asks() != Asks::Nothing {
-            let resources = Subject::resources(&self.engine.info().await?.root_dir);
+        let admission = if plan.claims_identity() || plan.demand() != ResourceDemand::Nothing {
+            let resources = LockKey::resources(&self.engine.info().await?.root_dir);
             Some(self.interrupt.guard(resources.lock(self.patience())).await??)
         } else {
             None
         };
         // The others of the task count as they will be: one that grows may come before the one that makes room.
-        let now = self.candidate(&observation);
+        let now = self.planned(&look);
         let task = task.iter().map(|it| if std::ptr::eq(it.request, self.request) { now } else { *it });
         admit(self.engine, &task.collect::<Vec<_>>(), admitted).await.map_err(|refused| refused.error)?;
         // A start changes nothing in what the next run sees, and may take long.
-        executor.hold(admission.filter(|_| plan.creates() || plan.asks() == Asks::Growth));
+        executor.hold(admission.filter(|_| plan.creates() || plan.demand() == ResourceDemand::Growth));
         executor.carry_out(plan).await
     }
 
@@ -384,7 +384,7 @@ impl<E: Engine> Run<'_, E> {
         if observed.status == Status::Restarting {
             return Err(settle::ended(self.engine, observed).await.into());
         }
-        let settle = self.request.wish.settle;
+        let settle = self.request.policy.settle;
         if observed.status == Status::Running
             && observed.restart_count > 0
             && observed.age().is_none_or(|age| age < settle)
@@ -395,20 +395,20 @@ impl<E: Engine> Run<'_, E> {
     }
 
     fn may_start(&self) -> bool {
-        matches!(self.request.wish.state, State::Started | State::Present)
+        matches!(self.request.policy.state, State::Started | State::Present)
     }
 
     /// The lock of this scanner. An engine is known by where it keeps its things, whichever address it is asked at.
-    async fn subject(&self) -> Result<Subject> {
-        Ok(Subject::scanner(&self.engine.info().await?.root_dir, self.request.name.as_str()))
+    async fn lock_key(&self) -> Result<LockKey> {
+        Ok(LockKey::scanner(&self.engine.info().await?.root_dir, self.request.name.as_str()))
     }
 }
 
 /// The words of what a run would do, in the order in which it does it.
-fn predicted(observation: &Observation) -> Vec<&'static str> {
-    let operations = observation.plan.operations.iter();
+fn predicted(look: &Look) -> Vec<&'static str> {
+    let operations = look.plan.operations.iter();
     let fetch = operations.clone().filter(|it| it.fetches()).filter_map(Operation::word);
-    let recover = observation.recovery.iter().map(|_| "recover");
+    let recover = look.recovery.iter().map(|_| "recover");
     let rest = operations.filter(|it| !it.fetches()).filter_map(Operation::word);
     fetch.chain(recover).chain(rest).collect()
 }

@@ -7,18 +7,18 @@ use anyhow::Result;
 use tokio::time::{Instant, sleep};
 
 use crate::engine::{Engine, Failure, Listed};
-use crate::host::directories;
-use crate::protocol::arguments::State;
+use crate::host::paths;
 use crate::scanner::compare::EngineTraits;
 use crate::scanner::desired::{Desired, Request};
-use crate::scanner::directory::Directory;
-use crate::scanner::limits::MemorySwap;
-use crate::scanner::mount;
-use crate::scanner::name::Name;
+use crate::scanner::observation::{Observation, OnHost};
 use crate::scanner::observed::{Observed, Status};
+use crate::scanner::policy::State;
 use crate::scanner::purge::purged;
 use crate::scanner::replacement::Containers;
-use crate::scanner::situation::{OnHost, Situation};
+use crate::scanner::values::directory::Directory;
+use crate::scanner::values::limits::MemorySwap;
+use crate::scanner::values::mount;
+use crate::scanner::values::name::Name;
 
 /// `SELinux`'s control files; without them no engine on this host labels mounts.
 const SELINUX: &str = "/sys/fs/selinux/enforce";
@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// The scanner that `request` wants to have, unless it shall go or only its run state matters.
 pub fn wanted(request: &Request) -> Option<&Desired> {
-    request.desired.as_ref().filter(|_| request.wish.state != State::Absent)
+    request.desired.as_ref().filter(|_| request.policy.state != State::Absent)
 }
 
 /// The containers of the scanner `name`; what the engine is just removing is given the time to go, at most `timeout`.
@@ -78,21 +78,21 @@ async fn inspected<E: Engine>(engine: &E, name: &Name, listed: &[Listed]) -> Res
 
 /// What a plan for `request` is made from, when `observed` has the scanner's name and `containers` are all that it has; the
 /// image is filled in by whoever decides about pulling.
-pub async fn situation<E: Engine>(
+pub async fn observation<E: Engine>(
     engine: &E,
     request: &Request,
     observed: Option<Observed>,
     containers: &Containers,
-) -> Result<Situation> {
+) -> Result<Observation> {
     let desired = wanted(request);
     let traits = engine_traits(engine, desired, observed.as_ref()).await?;
     let identity_dir = match &request.desired {
         Some(desired) => Some(desired.identity_dir()),
-        None if request.wish.purge => purged(request, observed.as_ref())?,
+        None if request.policy.purge => purged(request, observed.as_ref())?,
         None => None,
     };
-    let look = |path: Option<&Directory>| path.map_or(Ok(OnHost::Missing), |path| directories::look(path.as_path()));
-    Ok(Situation {
+    let look = |path: Option<&Directory>| path.map_or(Ok(OnHost::Missing), |path| paths::look(path.as_path()));
+    Ok(Observation {
         observed,
         stranger: containers.stranger().map(|it| it.name.clone()),
         image: None,

@@ -1,8 +1,8 @@
-//! What came of a run, as data; [`crate::report`] puts it into the words of the result.
+//! What came of a run, as data; [`crate::ansible::result`] puts it into the words of the result.
 
 use std::path::PathBuf;
 
-use crate::scanner::capacity::Host;
+use crate::scanner::allocation::Host;
 use crate::scanner::compare::Comparison;
 use crate::scanner::observed::{Note, Observed};
 use crate::scanner::plan::{Difference, Plan};

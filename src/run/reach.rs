@@ -12,7 +12,7 @@ use crate::error::{Error, Kind};
 use crate::scanner::observed::Note;
 use crate::scanner::operation::{Alias, Operation, Role};
 use crate::scanner::replacement::{self, Goal, Halfway, RollBack};
-use crate::scanner::restart_policy::RestartPolicy;
+use crate::scanner::values::restart_policy::RestartPolicy;
 
 /// More operations than any way has.
 const MOST: usize = 64;

@@ -7,10 +7,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::engine::{Engine, Failure};
 use crate::error::{Error, Kind};
-use crate::protocol::redact::Redactor;
-use crate::scanner::advice;
+use crate::scanner::known_messages;
 use crate::scanner::observed::{Observed, Status};
 use crate::secret;
+use crate::secret::mask::Mask;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -61,13 +61,13 @@ pub async fn ended<E: Engine>(engine: &E, seen: &Observed) -> Error {
         ),
         status => format!("the scanner does not stay up: it is {}{code}", status.word()),
     };
-    if let Some(cure) = advice::for_log(&log) {
+    if let Some(cure) = known_messages::for_log(&log) {
         message = format!("{message}; {cure}");
     }
     if !log.is_empty() {
         // Before it is cut: of half a secret the last pass would not know that it is one.
-        let redactor = Redactor::new(secret::known());
-        let shown = |line: &String| redactor.clean_text(line).chars().take(LINE_LENGTH).collect();
+        let mask = Mask::new(secret::known());
+        let shown = |line: &String| mask.clean_text(line).chars().take(LINE_LENGTH).collect();
         let lines: Vec<String> = log.iter().map(shown).collect();
         message = format!("{message}; its last lines: {}", lines.join(" | "));
     }

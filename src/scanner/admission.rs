@@ -1,9 +1,9 @@
 //! Whether a scanner may come to life beside what else is on the host.
 
-use super::environment;
-use super::limits::Cpus;
-use super::mount::Mount;
 use super::observed::Observed;
+use super::values::environment;
+use super::values::limits::Cpus;
+use super::values::mount::Mount;
 use crate::error::{Error, Kind, Result};
 
 /// Another container, as far as it could be in the way.
@@ -27,18 +27,19 @@ impl Neighbour {
 
 /// What a scanner is about to use, or a purge to delete.
 #[derive(Debug, Clone, Copy)]
-pub struct Claim<'a> {
+pub struct Identity<'a> {
     /// The code, where it is known.
     pub code: Option<&'a str>,
     /// Its private directory.
     pub identity_dir: Option<&'a str>,
 }
 
-/// Refuses a `claim` on what one of `neighbours` uses; `own` are the ids of the scanner itself.
-pub fn check_claim(claim: Claim<'_>, neighbours: &[Neighbour], own: &[&str]) -> Result<()> {
+/// Refuses an `identity` that claims what one of `neighbours` uses; `own` are the ids of the scanner itself.
+pub fn check_identity_in_use(identity: Identity<'_>, neighbours: &[Neighbour], own: &[&str]) -> Result<()> {
     for neighbour in neighbours.iter().filter(|neighbour| !own.contains(&neighbour.id.as_str())) {
-        let same_code = claim.code.is_some() && neighbour.code() == claim.code;
-        let same_dir = claim.identity_dir.is_some_and(|dir| neighbour.mounts.iter().any(|mount| mount.overlaps(dir)));
+        let same_code = identity.code.is_some() && neighbour.code() == identity.code;
+        let same_dir =
+            identity.identity_dir.is_some_and(|dir| neighbour.mounts.iter().any(|mount| mount.overlaps(dir)));
         let what = match (same_code, same_dir) {
             (true, _) => "personalization_code",
             (false, true) => "the private directory",
@@ -69,7 +70,7 @@ pub fn check_cpus(wanted: Option<Cpus>, of_host: u32) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::super::example::by_hand;
-    use super::super::mount::{PRIVATE, SHARED};
+    use super::super::values::mount::{PRIVATE, SHARED};
     use super::*;
 
     fn neighbour(code: Option<&str>, source: &str, destination: &str) -> Neighbour {
@@ -83,26 +84,26 @@ mod tests {
 
     #[test]
     fn a_code_or_private_directory_in_use_is_refused_by_name_only() {
-        let claim = Claim { code: Some("canary-1"), identity_dir: Some("/private/canary-1") };
+        let identity = Identity { code: Some("canary-1"), identity_dir: Some("/private/canary-1") };
         for (neighbour, word) in [
             (neighbour(Some("canary-1"), "/else/where", PRIVATE), "personalization_code"),
             (neighbour(Some("canary-2"), "/private/canary-1", PRIVATE), "private directory"),
             (neighbour(None, "/private/canary-1/below", "/backup"), "private directory"),
             (neighbour(None, "/private", PRIVATE), "private directory"),
         ] {
-            let error = check_claim(claim, std::slice::from_ref(&neighbour), &[]).unwrap_err();
+            let error = check_identity_in_use(identity, std::slice::from_ref(&neighbour), &[]).unwrap_err();
             assert_eq!(error.kind, Kind::AlreadyInUse);
             assert!(error.message.contains(word) && error.message.ends_with("`other`"), "{error}");
             assert!(!error.message.contains("canary"), "{error}");
-            check_claim(claim, &[neighbour], &["id"]).unwrap();
+            check_identity_in_use(identity, &[neighbour], &["id"]).unwrap();
         }
     }
 
     #[test]
     fn the_shared_directory_and_parents_may_be_shared() {
-        let claim = Claim { code: Some("canary-1"), identity_dir: Some("/private/canary-1") };
+        let identity = Identity { code: Some("canary-1"), identity_dir: Some("/private/canary-1") };
         let neighbours = [neighbour(Some("canary-2"), "/shared", SHARED), neighbour(None, "/private", "/backup")];
-        check_claim(claim, &neighbours, &[]).unwrap();
+        check_identity_in_use(identity, &neighbours, &[]).unwrap();
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The vendor's command line that would give the wanted scanner, for people to read and compare; secrets are masked.
 
 use super::desired::Desired;
-use super::environment;
-use super::mount;
-use super::name::Name;
+use super::values::environment;
+use super::values::mount;
+use super::values::name::Name;
 use crate::secret::MASK;
 
 /// `docker run -d …` for `desired`, in the vendor's order.
@@ -85,8 +85,8 @@ fn quoted(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::desired::tests::request;
     use super::*;
+    use crate::ansible::request::tests::request;
     use serde_json::{Value, json};
 
     fn command(options: &Value) -> String {

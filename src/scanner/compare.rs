@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use super::desired::Desired;
-use super::environment::{self, Environment};
-use super::image::WantedImage;
-use super::limits::{ActualLimits, Limits, MemorySwap};
-use super::mount;
 use super::observed::Observed;
 use super::operation::Change;
+use super::values::environment::{self, Environment};
+use super::values::image::WantedImage;
+use super::values::limits::{ActualLimits, Limits, MemorySwap};
+use super::values::mount;
 use crate::secret::MASK;
 
 /// How a difference is removed.
@@ -85,7 +85,7 @@ pub fn compare(desired: &Desired, observed: &Observed, image: &WantedImage, engi
     let identity_dir = desired.identity_dir();
     list.mount("shared_dir", observed, mount::SHARED, Some(shared_dir.as_str()), engine);
     list.mount("private_dir", observed, mount::PRIVATE, Some(identity_dir.as_str()), engine);
-    list.mount("ca_dir", observed, mount::CA, ca_dir.as_ref().map(super::directory::Directory::as_str), engine);
+    list.mount("ca_dir", observed, mount::CA, ca_dir.as_ref().map(super::values::directory::Directory::as_str), engine);
     let live = |change| if observed.is_updatable() { Way::Update(change) } else { Way::Replace };
     list.limits(limits, &observed.limits, live, engine);
     if let Some(network) = network {
@@ -227,7 +227,7 @@ impl List {
         };
         let same = actual.memory_swap == swap || cannot_tell;
         self.add("memory_swap", shown(actual.memory_swap), shown(swap), same, way(change));
-        let shown = |cpus: Option<super::limits::Cpus>| cpus.map(super::limits::Cpus::to_f64);
+        let shown = |cpus: Option<super::values::limits::Cpus>| cpus.map(super::values::limits::Cpus::to_f64);
         let change = cpus.map(|cpus| Change::Cpus(cpus, actual.cpu_period));
         self.add("cpus", shown(actual.cpus), shown(cpus), actual.has_cpus(cpus), way(change));
     }

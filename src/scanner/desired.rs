@@ -1,24 +1,19 @@
-//! What is meant: a task's options, parsed once into values that can only be right.
+//! What a task wants a scanner to be.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
-use std::time::Duration;
+use std::collections::BTreeMap;
 
-use serde_json::Value;
-
-use super::capacity::Capacity;
-use super::code::Code;
-use super::directory::{Directory, Mode};
-use super::environment::{self, Environment};
-use super::image::ImageRef;
-use super::limits::{Limits, LimitsWish};
-use super::name::Name;
-use super::proxy::Proxy;
-use super::qualys_url::QualysUrl;
-use super::restart_policy::RestartPolicy;
+use super::policy::Policy;
+use super::values::capacity::Capacity;
+use super::values::code::Code;
+use super::values::directory::{Directory, Mode};
+use super::values::environment::{self, Environment};
+use super::values::image::ImageRef;
+use super::values::limits::{GivenLimits, Limits};
+use super::values::name::Name;
+use super::values::proxy::Proxy;
+use super::values::qualys_url::QualysUrl;
+use super::values::restart_policy::RestartPolicy;
 use crate::error::{Error, Result};
-use crate::protocol::arguments::{Arguments, Overcommit, Pull, Recreate, State};
-use crate::secret::{self, Secret};
 
 /// One task for one scanner.
 #[derive(Debug)]
@@ -28,9 +23,9 @@ pub struct Request {
     /// The whole scanner, or `None` when only the run state of an existing one is managed.
     pub desired: Option<Desired>,
     /// What to do with it.
-    pub wish: Wish,
+    pub policy: Policy,
     /// Limits of `desired` that are still percentages of a host that was not looked at yet.
-    relative_limits: Option<LimitsWish>,
+    pub relative_limits: Option<GivenLimits>,
 }
 
 /// The scanner as it shall be; one field for each thing that is compared ([`super::compare`]).
@@ -72,74 +67,7 @@ pub struct Desired {
     pub labels: BTreeMap<String, String>,
 }
 
-/// What a task wants done, beside how the scanner shall look.
-#[derive(Debug, Clone)]
-pub struct Wish {
-    /// The state to reach.
-    pub state: State,
-    /// Whether replacing is allowed, or asked for.
-    pub recreate: Recreate,
-    /// Restart a running scanner that needs no other change.
-    pub restart: bool,
-    /// Delete the private directory with the scanner.
-    pub purge: bool,
-    /// When to pull.
-    pub pull: Pull,
-    /// Where the image is loaded from when it is not there.
-    pub image_archive: Option<PathBuf>,
-    /// For pulls; `None`: what the host's docker configuration has.
-    pub credentials: Option<Credentials>,
-    /// What to do when the host's resources do not suffice.
-    pub overcommit: Overcommit,
-    /// How long a started scanner must stay up; zero: not looked at.
-    pub settle: Duration,
-    /// Seconds between SIGTERM and SIGKILL; `None`: the container's own, else the engine's 10.
-    pub stop_timeout: Option<i32>,
-}
-
-/// A registry's user.
-#[derive(Debug, Clone)]
-pub struct Credentials {
-    /// Not secret.
-    pub username: String,
-    /// Secret.
-    pub password: Secret,
-}
-
-impl Credentials {
-    fn parse(arguments: &Arguments) -> Option<Self> {
-        let (username, password) = (arguments.registry_username.as_ref()?, arguments.registry_password.as_ref()?);
-        (!username.is_empty()).then(|| Self { username: username.clone(), password: Secret::new(password) })
-    }
-}
-
-/// What may be given when only the run state is managed.
-const RUN_STATE_OPTIONS: &[&str] =
-    &["name", "overcommit", "state", "restart", "purge", "settle", "stop_timeout", "docker_host", "timeout"];
-
 impl Request {
-    /// What `arguments` mean.
-    pub fn parse(arguments: &Arguments) -> Result<Self> {
-        let name = Name::parse(arguments.name.as_deref().unwrap_or_default())?;
-        let mut relative_limits = None;
-        let desired = if let (Some(code), Some(url), Some(image)) =
-            (&arguments.personalization_code, &arguments.qualys_url, &arguments.image)
-        {
-            let limits = LimitsWish::parse(
-                arguments.memory.as_deref(),
-                arguments.memory_swap.as_deref(),
-                arguments.cpus.as_deref(),
-            )?;
-            relative_limits = Some(limits).filter(LimitsWish::is_relative);
-            let known = if limits.is_relative() { Limits::default() } else { limits.resolve(&Capacity::default())? };
-            Some(Desired::parse(arguments, code, url, image, known)?)
-        } else {
-            refuse_configuration(&arguments.given)?;
-            None
-        };
-        Ok(Self { name, desired, wish: Wish::parse(arguments)?, relative_limits })
-    }
-
     /// Whether [`Self::resolve`] must be called before the limits mean anything.
     pub const fn needs_capacity(&self) -> bool {
         self.relative_limits.is_some()
@@ -155,31 +83,6 @@ impl Request {
 }
 
 impl Desired {
-    fn parse(arguments: &Arguments, code: &str, url: &str, image: &str, limits: Limits) -> Result<Self> {
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let desired = Self {
-            code: Code::parse(code)?,
-            url: QualysUrl::parse(url)?,
-            image: ImageRef::parse(image)?,
-            shared_dir: Directory::parse("shared_dir", &arguments.shared_dir)?,
-            private_dir: Directory::parse("private_dir", &arguments.private_dir)?,
-            private_dir_mode: given(&arguments.private_dir_mode).map(|mode| Mode::parse(&mode)).transpose()?,
-            limits,
-            proxy: given(&arguments.https_proxy).map(|proxy| Proxy::parse(&proxy)).transpose()?,
-            polling_interval: in_range("polling_interval", arguments.polling_interval, 30, 180, "seconds")?,
-            update_interval: in_range("update_interval", arguments.update_interval, 30, 240, "minutes")?,
-            refresh_interval: in_range("refresh_interval", arguments.refresh_interval, 10, 360, "minutes")?,
-            ca_dir: given(&arguments.ca_dir).map(|path| Directory::parse("ca_dir", &path)).transpose()?,
-            network: given(&arguments.network).map(|network| parse_network(&network)).transpose()?,
-            env: parse_env(arguments.env.as_ref())?,
-            restart_policy: given(&arguments.restart_policy).map(|policy| RestartPolicy::parse(&policy)).transpose()?,
-            privileged: arguments.privileged,
-            labels: texts("labels", arguments.labels.as_ref())?,
-        };
-        refuse_shared_in(&desired.identity_dir(), desired.shared_dir.as_str())?;
-        Ok(desired)
-    }
-
     /// `<private_dir>/<code>`: the scanner's identity is in it.
     pub fn identity_dir(&self) -> Directory {
         self.private_dir.join(self.code.expose())
@@ -225,35 +128,8 @@ impl Desired {
     }
 }
 
-impl Wish {
-    fn parse(arguments: &Arguments) -> Result<Self> {
-        let settle = Duration::try_from_secs_f64(arguments.settle)
-            .ok()
-            .filter(|settle| settle.as_secs() <= 3600)
-            .ok_or_else(|| Error::invalid(format!("settle must be 0 to 3600 seconds, got: `{}`", arguments.settle)))?;
-        let stop_timeout = in_range("stop_timeout", arguments.stop_timeout, 0, 86_400, "seconds")?;
-        Ok(Self {
-            state: arguments.state,
-            recreate: arguments.recreate,
-            restart: arguments.restart,
-            purge: arguments.purge,
-            pull: arguments.pull,
-            image_archive: arguments
-                .image_archive
-                .as_deref()
-                .filter(|path| !path.is_empty())
-                .map(parse_archive)
-                .transpose()?,
-            credentials: Credentials::parse(arguments),
-            overcommit: arguments.overcommit,
-            settle,
-            stop_timeout: stop_timeout.and_then(|seconds| i32::try_from(seconds).ok()),
-        })
-    }
-}
-
 /// Refuses a task of which two scanners claim one name, code or private directory.
-pub fn refuse_twins(requests: &[Request]) -> Result<()> {
+pub fn refuse_duplicates(requests: &[Request]) -> Result<()> {
     for (at, one) in requests.iter().enumerate() {
         for other in requests.iter().skip(at + 1) {
             let both = one.desired.as_ref().zip(other.desired.as_ref());
@@ -285,73 +161,3 @@ pub fn refuse_shared_in(identity_dir: &Directory, shared_dir: &str) -> Result<()
          choose another path, got: `{shared_dir}`"
     )))
 }
-
-fn refuse_configuration(given: &BTreeSet<&'static str>) -> Result<()> {
-    let refused: Vec<_> = given.iter().filter(|name| !RUN_STATE_OPTIONS.contains(name)).copied().collect();
-    if refused.is_empty() {
-        return Ok(());
-    }
-    Err(Error::invalid(format!(
-        "without personalization_code, qualys_url and image only the run state of an existing scanner is managed; \
-         give all three, or leave out: {}",
-        refused.join(", ")
-    )))
-}
-
-fn in_range(option: &str, value: Option<i64>, least: i64, most: i64, unit: &str) -> Result<Option<i64>> {
-    match value {
-        Some(value) if !(least..=most).contains(&value) => {
-            Err(Error::invalid(format!("{option} must be {least} to {most} {unit}, got: `{value}`")))
-        }
-        value => Ok(value),
-    }
-}
-
-fn parse_archive(text: &str) -> Result<PathBuf> {
-    if text.starts_with('/') && !text.contains('\0') {
-        return Ok(PathBuf::from(text));
-    }
-    Err(Error::invalid(format!("image_archive must be an absolute path on the Docker host, got: `{text}`")))
-}
-
-fn parse_network(text: &str) -> Result<String> {
-    let valid = text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
-    if valid {
-        return Ok(text.to_owned());
-    }
-    Err(Error::invalid(format!("network must be the name of a docker network, got: `{text}`")))
-}
-
-fn parse_env(env: Option<&BTreeMap<String, Value>>) -> Result<Environment> {
-    let mut parsed = Environment::default();
-    for (name, value) in texts("env", env)? {
-        if let Some((_, option)) = environment::OWNED.iter().find(|(owned, _)| *owned == name) {
-            return Err(Error::invalid(format!(
-                "env must not name a variable that an option owns; use {option} instead of `{name}`"
-            )));
-        }
-        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-            return Err(Error::invalid(format!(
-                "env needs names without `=` and names and values without NUL, got: `{name}`"
-            )));
-        }
-        secret::remember_value(&value);
-        parsed.set(&name, value);
-    }
-    Ok(parsed)
-}
-
-/// The entries of a dict option whose values must be texts: YAML would turn `yes`, `010` and `1.10` into something else.
-fn texts(option: &str, dict: Option<&BTreeMap<String, Value>>) -> Result<BTreeMap<String, String>> {
-    let entries = dict.into_iter().flatten();
-    entries
-        .map(|(key, value)| match value {
-            Value::String(text) => Ok((key.clone(), text.clone())),
-            _ => Err(Error::invalid(format!("{option} needs texts as values; put the value in quotes of: `{key}`"))),
-        })
-        .collect()
-}
-
-#[cfg(test)]
-pub(crate) mod tests;

@@ -1,12 +1,12 @@
-//! For tests: the scanner that [`super::desired::tests::request`] wants, as it is after the vendor's command was typed, and
+//! For tests: the scanner that [`crate::ansible::request::tests::request`] wants, as it is after the vendor's command was typed, and
 //! words for what may be different about one.
 
-use super::environment::Environment;
-use super::image::WantedImage;
-use super::limits::{ActualLimits, Cpus, MemorySwap};
-use super::mount::{self, Mount};
 use super::observed::{Observed, Status};
-use super::restart_policy::RestartPolicy;
+use super::values::environment::Environment;
+use super::values::image::WantedImage;
+use super::values::limits::{ActualLimits, Cpus, MemorySwap};
+use super::values::mount::{self, Mount};
+use super::values::restart_policy::RestartPolicy;
 
 /// The id of the image that [`by_hand`] was made from.
 pub const IMAGE_ID: &str = "sha256:1111";

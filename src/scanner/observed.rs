@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::environment::Environment;
-use super::limits::ActualLimits;
-use super::mount::{self, Mount};
-use super::restart_policy::RestartPolicy;
+use super::values::environment::Environment;
+use super::values::limits::ActualLimits;
+use super::values::mount::{self, Mount};
+use super::values::restart_policy::RestartPolicy;
 
 /// What the container is doing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -134,6 +134,6 @@ impl Observed {
     pub fn is_scanner(&self) -> bool {
         self.mount(mount::PRIVATE).is_some()
             || self.mount(mount::SHARED).is_some()
-            || self.env.value(super::environment::CODE).is_some()
+            || self.env.value(super::values::environment::CODE).is_some()
     }
 }

@@ -5,10 +5,10 @@
 
 use super::compare::{Comparison, Verdict, Way};
 use super::desired::Desired;
-use super::directory::{Directory, Mode};
-use super::limits::{Cpus, MemorySwap};
 use super::observed::Observed;
-use super::restart_policy::RestartPolicy;
+use super::values::directory::{Directory, Mode};
+use super::values::limits::{Cpus, MemorySwap};
+use super::values::restart_policy::RestartPolicy;
 
 /// A container of the scanner, by its part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

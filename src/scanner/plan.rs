@@ -4,16 +4,17 @@
 use serde_json::{Value, json};
 
 use super::compare::{Comparison, Verdict, Way, compare, describe};
-use super::desired::{Desired, Request, Wish};
-use super::directory::Directory;
-use super::image::WantedImage;
+use super::desired::{Desired, Request};
+use super::observation::{Observation, OnHost};
 use super::observed::{Observed, Status};
 use super::operation::{Operation, Role, Update};
+use super::policy::Policy;
 use super::purge::purged;
 use super::refusal::{self, no_directory};
-use super::situation::{OnHost, Situation};
+use super::values::directory::Directory;
+use super::values::image::WantedImage;
 use crate::error::{Error, Kind, Result};
-use crate::protocol::arguments::{Recreate, State};
+use crate::scanner::policy::{Recreate, State};
 
 /// The way of a difference that a new directory removes.
 const CREATE_DIRECTORY: &str = "create_directory";
@@ -22,7 +23,7 @@ const REPLACE: &str = "replace";
 
 /// How much of a scanner's limits the host must be able to give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Asks {
+pub enum ResourceDemand {
     /// None: it has what it will have.
     Nothing,
     /// What it takes more of than it did.
@@ -56,32 +57,32 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan for `request` in `situation`.
-    pub fn make(request: &Request, situation: &Situation) -> Result<Self> {
-        if let Some(observed) = &situation.observed {
+    /// The plan for `request` in `observation`.
+    pub fn make(request: &Request, observation: &Observation) -> Result<Self> {
+        if let Some(observed) = &observation.observed {
             refusal::refuse_others(observed)?;
         }
         let mut plan = Self::default();
-        match (request.wish.state, &situation.observed, &request.desired) {
-            (State::Absent, observed, _) => plan.absent(request, observed.as_ref(), situation)?,
+        match (request.policy.state, &observation.observed, &request.desired) {
+            (State::Absent, observed, _) => plan.absent(request, observed.as_ref(), observation)?,
             (_, Some(observed), Some(desired)) => {
-                plan.fetch_first(situation);
-                plan.directories(desired, situation)?;
-                plan.existing(&request.wish, desired, observed, situation)?;
+                plan.fetch_first(observation);
+                plan.directories(desired, observation)?;
+                plan.existing(&request.policy, desired, observed, observation)?;
             }
             (_, None, Some(desired)) => {
-                plan.fetch_first(situation);
-                plan.directories(desired, situation)?;
-                plan.missing(&request.wish, desired);
+                plan.fetch_first(observation);
+                plan.directories(desired, observation)?;
+                plan.missing(&request.policy, desired);
             }
-            (_, Some(observed), None) => plan.run_state(&request.wish, observed)?,
+            (_, Some(observed), None) => plan.run_state(&request.policy, observed)?,
             (State::Stopped, None, None) => {}
-            (State::Started | State::Present, None, None) if situation.stranger.is_some() => {}
+            (State::Started | State::Present, None, None) if observation.stranger.is_some() => {}
             (State::Started | State::Present, None, None) => return Err(refusal::no_such_scanner(request)),
         }
         plan.say_each_field_once();
-        let is_missing = situation.observed.is_none() && request.wish.state != State::Absent;
-        if let Some(stranger) = situation.stranger.as_ref().filter(|_| plan.replaces() || is_missing) {
+        let is_missing = observation.observed.is_none() && request.policy.state != State::Absent;
+        if let Some(stranger) = observation.stranger.as_ref().filter(|_| plan.replaces() || is_missing) {
             return Err(refusal::stranger(stranger));
         }
         Ok(plan)
@@ -126,13 +127,13 @@ impl Plan {
     }
 
     /// What of the host the scanner asks for. A restart asks for nothing: it has what it had.
-    pub fn asks(&self) -> Asks {
+    pub fn demand(&self) -> ResourceDemand {
         let asks = |it: &Operation| match it {
-            Operation::Create | Operation::Replace { .. } | Operation::Start(_) => Asks::All,
-            Operation::Update(Update { grows: true, .. }) => Asks::Growth,
-            _ => Asks::Nothing,
+            Operation::Create | Operation::Replace { .. } | Operation::Start(_) => ResourceDemand::All,
+            Operation::Update(Update { grows: true, .. }) => ResourceDemand::Growth,
+            _ => ResourceDemand::Nothing,
         };
-        self.operations.iter().map(asks).max().unwrap_or(Asks::Nothing)
+        self.operations.iter().map(asks).max().unwrap_or(ResourceDemand::Nothing)
     }
 
     /// Whether a start is among the operations.
@@ -151,8 +152,8 @@ impl Plan {
     }
 
     /// A start is one only when the scanner stays up.
-    fn settle(&mut self, wish: &Wish) {
-        if !wish.settle.is_zero() {
+    fn settle(&mut self, policy: &Policy) {
+        if !policy.settle.is_zero() {
             self.operations.push(Operation::Settle(Role::Scanner));
         }
     }
@@ -164,9 +165,9 @@ impl Plan {
         self.differences.retain(|it| it.way != CREATE_DIRECTORY || !others.contains(&it.field));
     }
 
-    fn directories(&mut self, desired: &Desired, situation: &Situation) -> Result<()> {
+    fn directories(&mut self, desired: &Desired, observation: &Observation) -> Result<()> {
         let identity_dir = desired.identity_dir();
-        match situation.shared_dir {
+        match observation.shared_dir {
             OnHost::Directory(_) => {}
             OnHost::Missing => {
                 let operation = Operation::CreateDirectory(desired.shared_dir.clone(), None);
@@ -174,7 +175,7 @@ impl Plan {
             }
             OnHost::Other => return Err(no_directory("shared_dir", &desired.shared_dir)),
         }
-        match (situation.identity_dir, desired.private_dir_mode) {
+        match (observation.identity_dir, desired.private_dir_mode) {
             (OnHost::Directory(actual), Some(mode)) if actual != mode => {
                 let operation = Operation::SetMode(identity_dir, mode);
                 self.add(operation, "private_dir_mode", actual.to_string(), mode.to_string());
@@ -186,70 +187,76 @@ impl Plan {
             }
             (OnHost::Other, _) => return Err(no_directory("private_dir", &identity_dir)),
         }
-        match (&desired.ca_dir, situation.ca_dir) {
+        match (&desired.ca_dir, observation.ca_dir) {
             (Some(ca_dir), OnHost::Missing | OnHost::Other) => Err(no_directory("ca_dir", ca_dir)),
             _ => Ok(()),
         }
     }
 
-    fn missing(&mut self, wish: &Wish, desired: &Desired) {
-        self.add(Operation::Create, "state", "absent", wish.state.word());
-        if wish.state == State::Started {
+    fn missing(&mut self, policy: &Policy, desired: &Desired) {
+        self.add(Operation::Create, "state", "absent", policy.state.word());
+        if policy.state == State::Started {
             self.operations.push(Operation::Start(Role::Scanner));
-            self.settle(wish);
+            self.settle(policy);
         }
         self.comparisons = describe(desired);
     }
 
-    fn existing(&mut self, wish: &Wish, desired: &Desired, observed: &Observed, situation: &Situation) -> Result<()> {
-        let Some(image) = &situation.image else {
+    fn existing(
+        &mut self,
+        policy: &Policy,
+        desired: &Desired,
+        observed: &Observed,
+        observation: &Observation,
+    ) -> Result<()> {
+        let Some(image) = &observation.image else {
             return Err(Error::new(Kind::Internal, "the image was not looked up; report this as a defect"));
         };
-        self.comparisons = compare(desired, observed, image, situation.engine);
+        self.comparisons = compare(desired, observed, image, observation.engine);
         let by_replacement = |it: &&Comparison| it.verdict == Verdict::Differs(Way::Replace);
         let mut for_replacement: Vec<_> =
             self.comparisons.iter().filter(by_replacement).map(|field| field.field).collect();
-        if is_beyond_a_start(wish, observed) {
+        if is_beyond_a_start(policy, observed) {
             for_replacement.push("state");
         }
-        let replace = !for_replacement.is_empty() || wish.recreate == Recreate::Always;
+        let replace = !for_replacement.is_empty() || policy.recreate == Recreate::Always;
         let update = Update::of(desired, observed, &self.comparisons);
         self.differences.extend(self.comparisons.iter().filter_map(|field| difference(field, replace)));
         if replace {
-            refusal::refuse_replacement(wish, observed, &for_replacement)?;
+            refusal::refuse_replacement(policy, observed, &for_replacement)?;
             if for_replacement.is_empty() {
                 self.differs("recreate", Value::Null, json!("always"), REPLACE);
             }
-            self.replace(wish, desired, observed);
+            self.replace(policy, desired, observed);
             return Ok(());
         }
         if !update.changes.is_empty() {
             let update = Operation::Update(update);
             if observed.status == Status::Restarting {
-                self.update_flapping(wish, observed, update);
+                self.update_flapping(policy, observed, update);
                 return Ok(());
             }
             self.operations.push(update);
         }
-        self.run_state(wish, observed)
+        self.run_state(policy, observed)
     }
 
     /// The engine cannot update what ends at any moment; and the update may be the cure, which only a new start shows.
-    fn update_flapping(&mut self, wish: &Wish, observed: &Observed, update: Operation) {
+    fn update_flapping(&mut self, policy: &Policy, observed: &Observed, update: Operation) {
         let stop = Operation::Stop(Role::Scanner);
         let before = observed.status.word();
-        if matches!(wish.state, State::Started | State::Present) {
+        if matches!(policy.state, State::Started | State::Present) {
             self.operations.extend([stop, update]);
             self.add(Operation::Start(Role::Scanner), "state", before, State::Started.word());
-            self.settle(wish);
+            self.settle(policy);
         } else {
             self.add(stop, "state", before, State::Stopped.word());
             self.operations.push(update);
         }
     }
 
-    fn replace(&mut self, wish: &Wish, desired: &Desired, observed: &Observed) {
-        let start = match wish.state {
+    fn replace(&mut self, policy: &Policy, desired: &Desired, observed: &Observed) {
+        let start = match policy.state {
             State::Started => true,
             State::Present => observed.status.is_up(),
             State::Stopped | State::Absent => false,
@@ -262,17 +269,17 @@ impl Plan {
         }
     }
 
-    fn run_state(&mut self, wish: &Wish, observed: &Observed) -> Result<()> {
+    fn run_state(&mut self, policy: &Policy, observed: &Observed) -> Result<()> {
         let before = observed.status.word();
         let unchanged = self
             .operations
             .iter()
             .all(|it| it.fetches() || matches!(it, Operation::CreateDirectory(..) | Operation::SetMode(..)));
-        match (wish.state, observed.status) {
+        match (policy.state, observed.status) {
             (State::Started, Status::Dead) => return Err(refusal::dead(observed)),
             (State::Started, Status::Created | Status::Exited) => {
                 self.add(Operation::Start(Role::Scanner), "state", before, State::Started.word());
-                self.settle(wish);
+                self.settle(policy);
             }
             (State::Started, Status::Paused) => self.add(Operation::Unpause, "state", before, State::Started.word()),
             (State::Stopped, status) if status.is_up() => {
@@ -284,7 +291,7 @@ impl Plan {
                 }
                 self.add(Operation::Stop(Role::Scanner), "state", before, State::Stopped.word());
             }
-            (State::Started | State::Present, status) if wish.restart && status.is_up() && unchanged => {
+            (State::Started | State::Present, status) if policy.restart && status.is_up() && unchanged => {
                 if observed.auto_remove {
                     return Err(refusal::vanishes(
                         observed,
@@ -292,21 +299,21 @@ impl Plan {
                     ));
                 }
                 self.add(Operation::Restart, "restart", false, true);
-                self.settle(wish);
+                self.settle(policy);
             }
             _ => {}
         }
         Ok(())
     }
 
-    fn absent(&mut self, request: &Request, observed: Option<&Observed>, situation: &Situation) -> Result<()> {
-        let purged = if request.wish.purge { purged(request, observed)? } else { None };
+    fn absent(&mut self, request: &Request, observed: Option<&Observed>, observation: &Observation) -> Result<()> {
+        let purged = if request.policy.purge { purged(request, observed)? } else { None };
         if observed.is_some_and(|observed| observed.status.is_up()) {
             // It shall end in its own way, not by the removal.
             self.operations.push(Operation::Stop(Role::Old));
         }
         // Before the container goes: it may be all that knows the directory, should the run be interrupted.
-        match (purged, situation.identity_dir) {
+        match (purged, observation.identity_dir) {
             (None, _) | (Some(_), OnHost::Missing) => {}
             (Some(directory), OnHost::Directory(_)) => {
                 self.add(Operation::PurgeDirectory(directory.clone()), "private_dir", directory.as_str(), Value::Null);
@@ -319,8 +326,8 @@ impl Plan {
         Ok(())
     }
 
-    fn fetch_first(&mut self, situation: &Situation) {
-        self.operations.extend(match situation.image {
+    fn fetch_first(&mut self, observation: &Observation) {
+        self.operations.extend(match observation.image {
             Some(WantedImage::ToPull) => Some(Operation::PullImage),
             Some(WantedImage::ToLoad) => Some(Operation::LoadImage),
             Some(WantedImage::Local { .. }) | None => None,
@@ -339,8 +346,8 @@ fn difference(field: &Comparison, replace: bool) -> Option<Difference> {
 }
 
 /// One that the engine could not remove is never started again.
-fn is_beyond_a_start(wish: &Wish, observed: &Observed) -> bool {
-    wish.state == State::Started && observed.status == Status::Dead
+fn is_beyond_a_start(policy: &Policy, observed: &Observed) -> bool {
+    policy.state == State::Started && observed.status == Status::Dead
 }
 
 #[cfg(test)]

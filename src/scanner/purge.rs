@@ -1,10 +1,10 @@
 //! What a purge deletes: the scanner's identity, and never more.
 
 use super::desired::{Request, refuse_shared_in};
-use super::directory::Directory;
-use super::environment;
-use super::mount;
 use super::observed::Observed;
+use super::values::directory::Directory;
+use super::values::environment;
+use super::values::mount;
 use crate::error::{Error, Result};
 
 /// The directory that a purge would delete, where it can be known.

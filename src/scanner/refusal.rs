@@ -1,12 +1,13 @@
 //! What must not be carried out, in words: the cause first, the cure, then what it is about.
 
-use super::desired::{Request, Wish};
-use super::directory::Directory;
-use super::environment;
-use super::mount;
+use super::desired::Request;
 use super::observed::{Observed, Status};
+use super::policy::Policy;
+use super::values::directory::Directory;
+use super::values::environment;
+use super::values::mount;
 use crate::error::{Error, Kind, Result};
-use crate::protocol::arguments::Recreate;
+use crate::scanner::policy::Recreate;
 
 /// Refuses a container that is no scanner, or is about to be none.
 pub(super) fn refuse_others(observed: &Observed) -> Result<()> {
@@ -40,8 +41,8 @@ pub fn stranger(name: &str) -> Error {
 }
 
 /// Refuses a replacement because of `fields` where the task forbids it, or where it could not be undone.
-pub(super) fn refuse_replacement(wish: &Wish, observed: &Observed, fields: &[&str]) -> Result<()> {
-    if wish.recreate == Recreate::Never {
+pub(super) fn refuse_replacement(policy: &Policy, observed: &Observed, fields: &[&str]) -> Result<()> {
+    if policy.recreate == Recreate::Never {
         return Err(Error::new(
             Kind::NeedsReplacement,
             format!(

@@ -24,10 +24,10 @@
 //! is started, and another container that is never started carries the note meanwhile. A stop outlives its sender as well: an
 //! old one that may be about to end is stopped to its end before it is started.
 
-use super::name::Name;
 use super::observed::{Note, Observed, Status};
 use super::operation::{Alias, Operation, Role};
-use super::restart_policy::RestartPolicy;
+use super::values::name::Name;
+use super::values::restart_policy::RestartPolicy;
 
 /// The containers that bear one of the names of a scanner.
 #[derive(Debug, Clone, Default)]

@@ -7,7 +7,7 @@ mod support;
 use std::fs;
 use std::sync::LazyLock;
 
-use qcss_scanner::protocol::json;
+use qcss_scanner::ansible::json;
 use tempfile::TempDir;
 
 /// Where no engine is; `run` says so in the environment, which counts where a task says nothing.

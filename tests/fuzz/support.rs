@@ -13,7 +13,7 @@ mod fake_engine;
 use std::path::Path;
 use std::thread;
 
-use qcss_scanner::module;
+use qcss_scanner::ansible::module;
 use serde_json::Value;
 
 pub use answers::{ANSWERS, healthy, healthy_status, kind};

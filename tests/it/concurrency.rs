@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use qcss_scanner::host::lock::Subject;
+use qcss_scanner::host::lock::LockKey;
 use rstest::rstest;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ fn opposite_wishes_take_turns() {
     let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let events = Events::of(&engine);
     let scanner = Scanner::new(&engine);
-    let wishes = [
+    let tasks = [
         json!({}),
         json!({"state": "stopped"}),
         json!({"state": "absent"}),
@@ -42,8 +42,8 @@ fn opposite_wishes_take_turns() {
         json!({"image": "qualys/qcsa:2", "recreate": "always", "state": "present", "restart_policy": "always"}),
     ];
     for _ in 0..2 {
-        let wishes = wishes.iter().cycle().take(2 * wishes.len()).cloned().collect();
-        let replies = at_once(wishes, |wish| scanner.module().args(quick()).args(wish).run());
+        let tasks = tasks.iter().cycle().take(2 * tasks.len()).cloned().collect();
+        let replies = at_once(tasks, |task| scanner.module().args(quick()).args(task).run());
         assert!(replies.iter().all(|reply| !reply.failed()), "{replies:#?}");
         let recovered = replies.iter().filter(|reply| reply.actions().contains(&"recover"));
         assert_eq!(recovered.count(), 0, "someone saw a half-done state: {replies:#?}");
@@ -68,10 +68,10 @@ fn many_scanners_come_to_life_at_once() {
 #[rstest]
 #[case::code("personalization_code")]
 #[case::directory("private_dir")]
-fn of_many_who_claim_one_identity_one_gets_it(#[case] claim: &str) {
+fn of_many_who_claim_one_identity_one_gets_it(#[case] identity: &str) {
     let scanners: Vec<_> = (0..6).map(|_| Scanner::new(Engine::shared())).collect();
     let owner = Scanner::new(Engine::shared());
-    let claimed = match claim {
+    let claimed = match identity {
         "private_dir" => json!({"private_dir": owner.private_dir(), "personalization_code": owner.code}),
         _ => json!({"personalization_code": owner.code}),
     };
@@ -142,7 +142,7 @@ fn waiting_is_bounded_and_says_for_whom() {
     let scanner = Scanner::new(Engine::shared());
     scanner.module().args(quick()).run().changed();
     let replacing = scanner.module().args(quick()).arg("settle", 60).arg("image", "qualys/qcsa:2").start();
-    eventually("it is locked", || subject(&scanner).exists());
+    eventually("it is locked", || lock_key(&scanner).exists());
 
     let impatient =
         || by_name(&scanner).args(json!({"timeout": 3, "settle": 0, "stop_timeout": 1, "state": "stopped"}));
@@ -171,7 +171,7 @@ fn a_long_stop_or_settling_keeps_no_other_scanner_waiting() {
     eventually("it is deaf", || deaf.log().contains(" is up"));
     let stopping = by_name(&deaf).args(json!({"state": "stopped", "stop_timeout": 8})).start();
     let starting = settling.module().args(json!({"settle": 8})).start();
-    eventually("both are at it", || subject(&deaf).exists() && settling.containers().iter().any(|it| it.running));
+    eventually("both are at it", || lock_key(&deaf).exists() && settling.containers().iter().any(|it| it.running));
     let begin = Instant::now();
     quick_one.module().args(quick()).run().changed();
     assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
@@ -187,8 +187,8 @@ fn by_name(scanner: &Scanner) -> Module {
     Module::new(Engine::shared()).arg("name", scanner.name.as_str())
 }
 
-fn subject(scanner: &Scanner) -> Subject {
-    Subject::scanner(&scanner.engine.root_dir(), &scanner.name)
+fn lock_key(scanner: &Scanner) -> LockKey {
+    LockKey::scanner(&scanner.engine.root_dir(), &scanner.name)
 }
 
 fn at_once<T: Send>(inputs: Vec<T>, run: impl Fn(T) -> Reply + Sync) -> Vec<Reply> {
@@ -203,5 +203,5 @@ fn at_once<T: Send>(inputs: Vec<T>, run: impl Fn(T) -> Reply + Sync) -> Vec<Repl
 fn is_whole(scanner: &Scanner) {
     let containers = scanner.containers();
     assert!(containers.iter().all(|container| container.name == scanner.name), "{containers:#?}");
-    assert!(!subject(scanner).exists());
+    assert!(!lock_key(scanner).exists());
 }

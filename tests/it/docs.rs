@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use qcss_scanner::ansible::options::{self, Default, INFO_OPTIONS, OPTIONS, Opt, TASK_ONLY};
 use qcss_scanner::error::Kind;
-use qcss_scanner::protocol::options::{self, Default, INFO_OPTIONS, OPTIONS, Opt, TASK_ONLY};
 use serde_json::{Value, json};
 
 use crate::support::{Ansible, Engine};
@@ -104,7 +104,7 @@ fn every_error_word_and_every_message_of_the_scanner_has_its_advice() {
     }
     for message in ["Shared store", "Private store", "perscode has already been used", "use -e QUALYS_URL"] {
         assert!(page.lines().any(|line| line.starts_with("| `") && line.contains(message)), "{message}");
-        assert!(read("src/scanner/advice.rs").contains(message), "{message}");
+        assert!(read("src/scanner/known_messages.rs").contains(message), "{message}");
     }
 }
 

@@ -1,4 +1,4 @@
-"""What AnsibleModule itself makes of arguments files: the measure for src/protocol. Run by tests/it/twin.rs.
+"""What AnsibleModule itself makes of arguments files: the measure for src/ansible. Run by tests/it/twin.rs.
 
 The first line of stdin is what AnsibleModule is told of the module; each further one is an arguments file. Each is
 answered by one line: the result as AnsibleModule prints it, and what it logged.

@@ -3,13 +3,13 @@ use serde_json::{Value, json};
 use super::super::fixtures::{container, lines, said};
 use super::super::translate::{REPLACES, RESTART_POLICY, WAS_UP};
 use super::*;
-use crate::protocol::options::OPTIONS;
+use crate::ansible::options::OPTIONS;
+use crate::ansible::request::tests::request;
 use crate::scanner::compare::tests::ELSEWHERE;
 use crate::scanner::compare::{EngineTraits, Verdict, compare};
-use crate::scanner::desired::tests::request;
-use crate::scanner::environment::Environment;
 use crate::scanner::example::by_hand;
-use crate::scanner::image::WantedImage;
+use crate::scanner::values::environment::Environment;
+use crate::scanner::values::image::WantedImage;
 
 fn desired(options: &Value) -> Desired {
     request(options).unwrap().desired.unwrap()

@@ -8,8 +8,8 @@ use tempfile::TempDir;
 
 use super::super::{Docker, Engine, Failure};
 use super::*;
-use crate::scanner::image::ImageRef;
-use crate::scanner::name::Name;
+use crate::scanner::values::image::ImageRef;
+use crate::scanner::values::name::Name;
 
 /// An engine that answers each of `answers` to one request, on one connection; returns the first lines of these.
 struct Engines {

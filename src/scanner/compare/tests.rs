@@ -1,10 +1,10 @@
 use rstest::rstest;
 use serde_json::json;
 
-use super::super::desired::tests::request;
 use super::super::example::{by_hand, newer_image, same_image};
-use super::super::restart_policy::RestartPolicy;
+use super::super::values::restart_policy::RestartPolicy;
 use super::*;
+use crate::ansible::request::tests::request;
 
 const GIB: u64 = 1 << 30;
 
@@ -216,7 +216,7 @@ fn every_option_of_a_scanner_is_compared_once() {
     let comparisons = compare(&desired, &by_hand(), &same_image(), EngineTraits::default());
     let mut fields: Vec<_> = comparisons.iter().map(|field| field.field).collect();
     fields.sort_unstable();
-    let mut options: Vec<_> = crate::protocol::options::OPTIONS.iter().map(|option| option.name).collect();
+    let mut options: Vec<_> = crate::ansible::options::OPTIONS.iter().map(|option| option.name).collect();
     options.retain(|option| !ELSEWHERE.contains(option));
     options.sort_unstable();
     assert_eq!(fields, options);
@@ -226,10 +226,10 @@ proptest::proptest! {
     /// What an update sends for CPUs is what the next run reads back as wanted.
     #[test]
     fn cpus_given_as_a_quota_converge(nano in 10_000_000_u64..64_000_000_000, period in 1_000_u64..1_000_000) {
-        let cpus = super::super::limits::Cpus::from_nano(nano);
+        let cpus = super::super::values::limits::Cpus::from_nano(nano);
         let observed = by_hand().quota(1_000, period);
         let mut limits = observed.limits;
-        limits.cpus = Some(super::super::limits::Cpus::from_quota(cpus.to_quota(period), period));
+        limits.cpus = Some(super::super::values::limits::Cpus::from_quota(cpus.to_quota(period), period));
         proptest::prop_assert!(limits.has_cpus(Some(cpus)));
     }
 }

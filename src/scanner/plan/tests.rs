@@ -3,20 +3,20 @@ mod table;
 use rstest::rstest;
 
 use super::super::compare::EngineTraits;
-use super::super::desired::tests::{parse, request};
-use super::super::directory::Mode;
 use super::super::example::{by_hand, newer_image, same_image};
-use super::super::mount;
 use super::super::operation::Change;
-use super::super::restart_policy::RestartPolicy;
+use super::super::values::directory::Mode;
+use super::super::values::mount;
+use super::super::values::restart_policy::RestartPolicy;
 use super::*;
+use crate::ansible::request::tests::{parse, request};
 
 const GIB: u64 = 1 << 30;
 const DIRECTORY: OnHost = OnHost::Directory(Mode::from_bits(0o755));
 
 /// Everything is there, and the image is the scanner's.
-fn situation(observed: Option<Observed>) -> Situation {
-    Situation {
+fn observation(observed: Option<Observed>) -> Observation {
+    Observation {
         observed,
         stranger: None,
         image: Some(same_image()),
@@ -27,9 +27,9 @@ fn situation(observed: Option<Observed>) -> Situation {
     }
 }
 
-fn bare(observed: Option<Observed>) -> Situation {
+fn bare(observed: Option<Observed>) -> Observation {
     let nothing = OnHost::Missing;
-    Situation { shared_dir: nothing, identity_dir: nothing, ca_dir: nothing, ..situation(observed) }
+    Observation { shared_dir: nothing, identity_dir: nothing, ca_dir: nothing, ..observation(observed) }
 }
 
 /// A task without the three options that make a scanner.
@@ -72,8 +72,8 @@ fn operation(operation: &Operation) -> Option<String> {
     })
 }
 
-fn plan(options: &Value, situation: &Situation) -> String {
-    text(Plan::make(&request(options).unwrap(), situation))
+fn plan(options: &Value, observation: &Observation) -> String {
+    text(Plan::make(&request(options).unwrap(), observation))
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_scanner_from_nothing() {
     => create
     => start
     "#);
-    let to_pull = Situation { image: Some(WantedImage::ToPull), ..situation(None) };
+    let to_pull = Observation { image: Some(WantedImage::ToPull), ..observation(None) };
     insta::assert_snapshot!(plan(&json!({"state": "present"}), &to_pull), @r#"
     state: "absent" -> "present" by create
     => pull_image
@@ -118,12 +118,12 @@ fn directories_that_went_away_come_back_beside_any_other_change() {
 
 #[test]
 fn a_mode_is_enforced_only_when_given() {
-    insta::assert_snapshot!(plan(&json!({"private_dir_mode": "0700"}), &situation(Some(by_hand()))), @r#"
+    insta::assert_snapshot!(plan(&json!({"private_dir_mode": "0700"}), &observation(Some(by_hand()))), @r#"
     private_dir_mode: "0755" -> "0700" by update
     => update /usr/qualys/private/code-4711 0700
     "#);
-    insta::assert_snapshot!(plan(&json!({"private_dir_mode": "0755"}), &situation(Some(by_hand()))), @"nothing");
-    insta::assert_snapshot!(plan(&json!({"private_dir_mode": "0700", "restart": true}), &situation(Some(by_hand()))), @r#"
+    insta::assert_snapshot!(plan(&json!({"private_dir_mode": "0755"}), &observation(Some(by_hand()))), @"nothing");
+    insta::assert_snapshot!(plan(&json!({"private_dir_mode": "0700", "restart": true}), &observation(Some(by_hand()))), @r#"
     private_dir_mode: "0755" -> "0700" by update
     restart: false -> true by restart
     => update /usr/qualys/private/code-4711 0700
@@ -134,7 +134,7 @@ fn a_mode_is_enforced_only_when_given() {
 #[test]
 fn limits_and_the_restart_policy_change_in_one_update() {
     let options = json!({"memory": "1g", "cpus": 1.5, "restart_policy": "on-failure:3"});
-    insta::assert_snapshot!(plan(&options, &situation(Some(by_hand()))), @r#"
+    insta::assert_snapshot!(plan(&options, &observation(Some(by_hand()))), @r#"
     memory: null -> 1073741824 by update
     memory_swap: null -> 2147483648 by update
     cpus: null -> 1.5 by update
@@ -143,17 +143,17 @@ fn limits_and_the_restart_policy_change_in_one_update() {
     "#);
     let options = json!({"memory": "1g", "memory_swap": "unlimited"});
     let swap_only = by_hand().limited(GIB, 2 << 30, 0);
-    insta::assert_snapshot!(plan(&options, &situation(Some(swap_only))), @r#"
+    insta::assert_snapshot!(plan(&options, &observation(Some(swap_only))), @r#"
     memory_swap: 2147483648 -> "unlimited" by update
     => update memory 1073741824 swap unlimited
     "#);
     let quota = by_hand().quota(50_000, 100_000);
-    insta::assert_snapshot!(plan(&json!({"cpus": 2}), &situation(Some(quota))), @r"
+    insta::assert_snapshot!(plan(&json!({"cpus": 2}), &observation(Some(quota))), @r"
     cpus: 0.5 -> 2.0 by update
     => update cpus 2 as quota, which grows
     ");
     let stopped = by_hand().with_status(Status::Exited);
-    insta::assert_snapshot!(plan(&json!({"cpus": 2}), &situation(Some(stopped))), @r#"
+    insta::assert_snapshot!(plan(&json!({"cpus": 2}), &observation(Some(stopped))), @r#"
     cpus: null -> 2.0 by update
     state: "exited" -> "started" by start
     => update cpus 2, which grows
@@ -164,7 +164,7 @@ fn limits_and_the_restart_policy_change_in_one_update() {
 #[test]
 fn one_difference_that_needs_a_replacement_takes_the_live_ones_with_it() {
     let options = json!({"memory": "1g", "labels": {"team": "a"}, "restart": true});
-    insta::assert_snapshot!(plan(&options, &situation(Some(by_hand()))), @r#"
+    insta::assert_snapshot!(plan(&options, &observation(Some(by_hand()))), @r#"
     memory: null -> 1073741824 by replace
     memory_swap: null -> 2147483648 by replace
     labels: {"team":null} -> {"team":"a"} by replace
@@ -174,12 +174,12 @@ fn one_difference_that_needs_a_replacement_takes_the_live_ones_with_it() {
 
 #[test]
 fn another_image_is_pulled_first_or_is_there() {
-    let newer = Situation { image: Some(newer_image()), ..situation(Some(by_hand())) };
+    let newer = Observation { image: Some(newer_image()), ..observation(Some(by_hand())) };
     insta::assert_snapshot!(plan(&json!({}), &newer), @r#"
     image: "qualys/qcsa (sha256:1111)" -> "qualys/qcsa (sha256:2222)" by replace
     => replace, running
     "#);
-    let to_pull = Situation { image: Some(WantedImage::ToPull), ..situation(Some(by_hand())) };
+    let to_pull = Observation { image: Some(WantedImage::ToPull), ..observation(Some(by_hand())) };
     insta::assert_snapshot!(plan(&json!({}), &to_pull), @r#"
     image: "qualys/qcsa (sha256:1111)" -> "qualys/qcsa (to be pulled)" by replace
     => pull_image
@@ -190,18 +190,18 @@ fn another_image_is_pulled_first_or_is_there() {
 #[test]
 fn a_replacement_says_where_the_state_changes_too() {
     let options = json!({"recreate": "always", "state": "stopped"});
-    insta::assert_snapshot!(plan(&options, &situation(Some(by_hand()))), @r#"
+    insta::assert_snapshot!(plan(&options, &observation(Some(by_hand()))), @r#"
     recreate: null -> "always" by replace
     state: "running" -> "stopped" by stop
     => replace, not running
     "#);
     let options = json!({"recreate": "always"});
-    insta::assert_snapshot!(plan(&options, &situation(Some(by_hand().with_status(Status::Paused)))), @r#"
+    insta::assert_snapshot!(plan(&options, &observation(Some(by_hand().with_status(Status::Paused)))), @r#"
     recreate: null -> "always" by replace
     state: "paused" -> "started" by start
     => replace, running
     "#);
-    insta::assert_snapshot!(plan(&options, &situation(Some(by_hand()))), @r#"
+    insta::assert_snapshot!(plan(&options, &observation(Some(by_hand()))), @r#"
     recreate: null -> "always" by replace
     => replace, running
     "#);
@@ -210,13 +210,13 @@ fn a_replacement_says_where_the_state_changes_too() {
 #[test]
 fn purge_deletes_the_directory_of_the_code() {
     let options = json!({"state": "absent", "purge": true});
-    insta::assert_snapshot!(plan(&options, &situation(Some(by_hand()))), @r#"
+    insta::assert_snapshot!(plan(&options, &observation(Some(by_hand()))), @r#"
     private_dir: "/usr/qualys/private/code-4711" -> null by purge_directory
     state: "running" -> "absent" by remove
     => purge_directory /usr/qualys/private/code-4711
     => remove
     "#);
-    insta::assert_snapshot!(plan(&options, &situation(None)), @r#"
+    insta::assert_snapshot!(plan(&options, &observation(None)), @r#"
     private_dir: "/usr/qualys/private/code-4711" -> null by purge_directory
     => purge_directory /usr/qualys/private/code-4711
     "#);
@@ -225,15 +225,15 @@ fn purge_deletes_the_directory_of_the_code() {
     => remove
     "#);
     insta::assert_snapshot!(plan(&options, &bare(None)), @"nothing");
-    insta::assert_snapshot!(plan(&json!({"state": "started", "purge": true}), &situation(Some(by_hand()))), @"nothing");
-    let file = Situation { identity_dir: OnHost::Other, ..situation(Some(by_hand())) };
+    insta::assert_snapshot!(plan(&json!({"state": "started", "purge": true}), &observation(Some(by_hand()))), @"nothing");
+    let file = Observation { identity_dir: OnHost::Other, ..observation(Some(by_hand())) };
     insta::assert_snapshot!(plan(&options, &file), @"invalid_arguments: private_dir must be a directory on the Docker host; move what is there, or choose another path: `/usr/qualys/private/code-4711`");
 }
 
 #[test]
 fn purge_without_the_code_trusts_only_a_directory_that_bears_it() {
     let purge = run_state(&json!({"state": "absent", "purge": true}));
-    let plan = |observed| text(Plan::make(&purge, &situation(observed)));
+    let plan = |observed| text(Plan::make(&purge, &observation(observed)));
     insta::assert_snapshot!(plan(Some(by_hand())), @r#"
     private_dir: "/usr/qualys/private/code-4711" -> null by purge_directory
     state: "running" -> "absent" by remove
@@ -256,7 +256,7 @@ fn a_container_that_is_no_scanner_is_left_alone(#[case] state: &str) {
     let other =
         by_hand().without_env("PERSONALIZATION_CODE").without_mount(mount::PRIVATE).without_mount(mount::SHARED);
     for request in [request(&json!({"state": state})).unwrap(), run_state(&json!({"state": state}))] {
-        let error = Plan::make(&request, &situation(Some(other.clone()))).unwrap_err();
+        let error = Plan::make(&request, &observation(Some(other.clone()))).unwrap_err();
         assert_eq!(error.kind, Kind::NotAScanner);
         assert!(error.message.ends_with(": `scanner`"), "{error}");
     }
@@ -265,7 +265,7 @@ fn a_container_that_is_no_scanner_is_left_alone(#[case] state: &str) {
 #[test]
 fn half_a_scanner_is_repaired() {
     let half = by_hand().without_env("PERSONALIZATION_CODE").without_mount(mount::PRIVATE);
-    insta::assert_snapshot!(plan(&json!({}), &situation(Some(half))), @r#"
+    insta::assert_snapshot!(plan(&json!({}), &observation(Some(half))), @r#"
     personalization_code: null -> "********" by replace
     private_dir: null -> "/usr/qualys/private/code-4711" by replace
     => replace, running
@@ -275,29 +275,29 @@ fn half_a_scanner_is_repaired() {
 #[test]
 fn refusals_say_what_and_how_to_go_on() {
     let never = json!({"recreate": "never", "env": {"A": "1"}, "labels": {"a": "1"}, "cpus": 1});
-    insta::assert_snapshot!(plan(&never, &situation(Some(by_hand()))), @"needs_replacement: recreate=never, but the scanner must be replaced to change env, labels; allow it with recreate=auto: `scanner`");
-    let vanishing = situation(Some(by_hand().removed_when_stopped()));
+    insta::assert_snapshot!(plan(&never, &observation(Some(by_hand()))), @"needs_replacement: recreate=never, but the scanner must be replaced to change env, labels; allow it with recreate=auto: `scanner`");
+    let vanishing = observation(Some(by_hand().removed_when_stopped()));
     insta::assert_snapshot!(plan(&json!({"recreate": "always"}), &vanishing), @"needs_replacement: the scanner was started with --rm, so that a replacement (recreate) that fails could not be undone; remove it first with state=absent: `scanner`");
     insta::assert_snapshot!(plan(&json!({"restart": true}), &vanishing), @"needs_replacement: the scanner was started with --rm, so that a restart would remove it; use recreate=never and restart=no: `scanner`");
     insta::assert_snapshot!(plan(&json!({"state": "stopped"}), &vanishing), @"needs_replacement: the scanner was started with --rm, so that a stop would remove it; use state=absent if that is meant: `scanner`");
-    insta::assert_snapshot!(plan(&json!({}), &situation(Some(by_hand().with_status(Status::Removing)))), @"engine_error: the engine is just removing the scanner; run the task again when it is gone: `scanner`");
-    insta::assert_snapshot!(text(Plan::make(&run_state(&json!({})), &situation(None))), @"invalid_arguments: there is no scanner of this name, and without personalization_code, qualys_url and image none can be created; give all three: `scanner`");
+    insta::assert_snapshot!(plan(&json!({}), &observation(Some(by_hand().with_status(Status::Removing)))), @"engine_error: the engine is just removing the scanner; run the task again when it is gone: `scanner`");
+    insta::assert_snapshot!(text(Plan::make(&run_state(&json!({})), &observation(None))), @"invalid_arguments: there is no scanner of this name, and without personalization_code, qualys_url and image none can be created; give all three: `scanner`");
     for in_the_way in [
-        Situation { shared_dir: OnHost::Other, ..situation(None) },
-        Situation { identity_dir: OnHost::Other, ..situation(None) },
+        Observation { shared_dir: OnHost::Other, ..observation(None) },
+        Observation { identity_dir: OnHost::Other, ..observation(None) },
     ] {
         let refused = plan(&json!({}), &in_the_way);
         assert!(refused.starts_with("invalid_arguments: ") && refused.contains("must be a directory"), "{refused}");
     }
-    let no_ca = Situation { ca_dir: OnHost::Missing, ..situation(None) };
+    let no_ca = Observation { ca_dir: OnHost::Missing, ..observation(None) };
     insta::assert_snapshot!(plan(&json!({"ca_dir": "/root/cert"}), &no_ca), @"invalid_arguments: ca_dir must be a directory on the Docker host; create it and put the root CA there: `/root/cert`");
 }
 
 #[test]
 fn what_a_plan_needs_looked_at() {
     let asks = |options: &Value, observed: Option<Observed>| {
-        let plan = Plan::make(&request(options).unwrap(), &situation(observed)).unwrap();
-        [plan.claims_identity(), plan.creates(), plan.asks() != Asks::Nothing, plan.starts()]
+        let plan = Plan::make(&request(options).unwrap(), &observation(observed)).unwrap();
+        [plan.claims_identity(), plan.creates(), plan.demand() != ResourceDemand::Nothing, plan.starts()]
     };
     let exited = || Some(by_hand().with_status(Status::Exited));
     let purge = json!({"state": "absent", "purge": true});
@@ -330,7 +330,7 @@ fn scanners_of_one_task_make_their_shared_directory_once() {
 #[test]
 fn a_start_is_watched_and_a_scanner_that_goes_is_stopped_first() {
     let operations =
-        |options: &Value, observed| Plan::make(&request(options).unwrap(), &situation(observed)).unwrap().operations;
+        |options: &Value, observed| Plan::make(&request(options).unwrap(), &observation(observed)).unwrap().operations;
     let settle = Operation::Settle(Role::Scanner);
     let start = Operation::Start(Role::Scanner);
     assert_eq!(operations(&json!({}), None), [Operation::Create, start.clone(), settle.clone()]);
@@ -348,7 +348,7 @@ fn the_new_one_of_a_replacement_has_the_policy_that_is_wanted_or_there() {
         (json!({"recreate": "always", "restart_policy": "no"}), RestartPolicy::No),
     ] {
         let observed = by_hand().with_policy(RestartPolicy::Always);
-        let plan = Plan::make(&request(&options).unwrap(), &situation(Some(observed))).unwrap();
+        let plan = Plan::make(&request(&options).unwrap(), &observation(Some(observed))).unwrap();
         assert_eq!(plan.operations, [Operation::Replace { start: true, policy: expected }]);
     }
 }
@@ -364,8 +364,8 @@ fn a_stranger_with_a_name_that_a_replacement_uses(
     #[case] observed: Option<Observed>,
     #[case] is_refused: bool,
 ) {
-    let situation = Situation { stranger: Some("scanner.qcss-old".to_owned()), ..situation(observed) };
-    let planned = plan(&options, &situation);
+    let observation = Observation { stranger: Some("scanner.qcss-old".to_owned()), ..observation(observed) };
+    let planned = plan(&options, &observation);
     let words = "already_in_use: a container that no replacement of this module made has a name that a replacement uses; rename it, or remove it: `scanner.qcss-old`";
     assert_eq!(planned == words, is_refused, "{planned}");
 }
@@ -389,7 +389,7 @@ fn nothing_secret_is_in_a_plan() {
     let old =
         by_hand().with_env("HTTPS_PROXY", "u:canary-4@proxy:1").with_env("A", "canary-5").with_env("B", "canary-6");
     for observed in [None, Some(old)] {
-        let plan = Plan::make(&request(&options).unwrap(), &situation(observed)).unwrap();
+        let plan = Plan::make(&request(&options).unwrap(), &observation(observed)).unwrap();
         let shown = json!({"differences": plan.differences}).to_string();
         // The private directory bears the code; there the last pass over the output takes it away.
         let shown = shown.replace("/usr/qualys/private/canary-1", "");

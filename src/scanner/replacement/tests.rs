@@ -235,7 +235,7 @@ fn where_somebody_removed_the_old_one_the_new_one_takes_its_place() {
     assert_eq!(all.stranger().map(|it| it.id.as_str()), Some("another"));
     let only_a_note = Observed {
         mounts: Vec::new(),
-        env: super::super::environment::Environment::default(),
+        env: super::super::values::environment::Environment::default(),
         ..new(Alias::Incoming, Status::Created)
     };
     insta::assert_snapshot!(way([only_a_note], unknown()), @r"

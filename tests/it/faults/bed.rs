@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use qcss_scanner::host::lock::Subject;
+use qcss_scanner::host::lock::LockKey;
 use serde_json::{Value, json};
 
 use super::cases::Case;
@@ -163,8 +163,8 @@ impl<'engine> Bed<'engine> {
             _ => {}
         }
         let (root_dir, name) = (self.engine.root_dir(), self.scanner.name.as_str());
-        for subject in [Subject::scanner(&root_dir, name), Subject::resources(&root_dir)] {
-            assert!(!subject.exists(), "a lock is left: {subject:?}");
+        for lock_key in [LockKey::scanner(&root_dir, name), LockKey::resources(&root_dir)] {
+            assert!(!lock_key.exists(), "a lock is left: {lock_key:?}");
         }
     }
 

@@ -17,8 +17,8 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use qcss_scanner::module;
-use qcss_scanner::protocol::json;
+use qcss_scanner::ansible::json;
+use qcss_scanner::ansible::module;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

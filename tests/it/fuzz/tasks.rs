@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use qcss_scanner::protocol::options::OPTIONS;
+use qcss_scanner::ansible::options::OPTIONS;
 use serde_json::{Map, Value, json};
 
 use super::{CANARY, NOBODY};

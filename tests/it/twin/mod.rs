@@ -12,7 +12,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::TestRunner;
-use qcss_scanner::protocol::options::{INFO_OPTIONS, Kind, OPTIONS, TASK_ONLY, TOGETHER};
+use qcss_scanner::ansible::options::{INFO_OPTIONS, Kind, OPTIONS, TASK_ONLY, TOGETHER};
 use serde_json::{Map, Value, json};
 
 use crate::fuzz;

@@ -6,12 +6,12 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::{fs, thread};
 
-use qcss_scanner::module;
-use qcss_scanner::protocol::confidential::masked;
-use qcss_scanner::protocol::invocation::Invocation;
-use qcss_scanner::protocol::json;
-use qcss_scanner::protocol::options::{Default, INFO_OPTIONS, Kind, OPTIONS, Opt, TASK_ONLY, TOGETHER};
-use qcss_scanner::protocol::validate::validate;
+use qcss_scanner::ansible::invocation::Invocation;
+use qcss_scanner::ansible::json;
+use qcss_scanner::ansible::module;
+use qcss_scanner::ansible::no_log::masked;
+use qcss_scanner::ansible::options::{Default, INFO_OPTIONS, Kind, OPTIONS, Opt, TASK_ONLY, TOGETHER};
+use qcss_scanner::ansible::validate::validate;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

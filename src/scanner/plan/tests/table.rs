@@ -17,7 +17,7 @@ fn matrix(make: impl Fn(&str) -> Request, observed: &Observed) -> String {
     let rows = rows.map(|observed| {
         let status = observed.as_ref().map_or("no container", |observed| observed.status.word());
         let cells = ["started", "present", "stopped", "absent"].map(|state| {
-            let cell = match Plan::make(&make(state), &situation(observed.clone())) {
+            let cell = match Plan::make(&make(state), &observation(observed.clone())) {
                 Ok(plan) if plan.is_empty() => "-".to_owned(),
                 Ok(plan) => plan.operations.iter().filter_map(Operation::word).collect::<Vec<_>>().join(", "),
                 Err(error) => format!("({})", error.kind.word()),

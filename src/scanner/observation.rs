@@ -1,9 +1,9 @@
 //! What there is on the engine and the host, as far as one scanner is concerned.
 
 use super::compare::EngineTraits;
-use super::directory::Mode;
-use super::image::WantedImage;
 use super::observed::Observed;
+use super::values::directory::Mode;
+use super::values::image::WantedImage;
 
 /// What is at a host's path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum OnHost {
 
 /// Everything a plan is made from, beside the request.
 #[derive(Debug, Clone)]
-pub struct Situation {
+pub struct Observation {
     /// The container of the scanner's name.
     pub observed: Option<Observed>,
     /// The name of a container that bears a name which only a replacement gives, and is no part of one.

@@ -1,6 +1,6 @@
 use super::*;
-use crate::protocol::options::{OPTIONS, TOGETHER};
-use crate::protocol::validate::validate;
+use crate::ansible::options::{OPTIONS, TOGETHER};
+use crate::ansible::validate::validate;
 use rstest::rstest;
 use serde_json::json;
 
@@ -14,7 +14,7 @@ pub(crate) fn request(options: &Value) -> Result<Request> {
 
 pub(crate) fn parse(options: &Value) -> Result<Request> {
     let valid = validate("qcss_scanner", OPTIONS, TOGETHER, options.as_object().unwrap())?;
-    Request::parse(&Arguments::new(valid.values, valid.given)?)
+    super::parse(&Arguments::new(valid.values, valid.given)?)
 }
 
 #[test]
@@ -47,8 +47,8 @@ fn options_reach_the_environment_as_the_vendor_names_them() {
 #[case(json!({"env": {"QUALYS_URL": "x"}}),
     "env must not name a variable that an option owns; use qualys_url instead of `QUALYS_URL`")]
 #[case(json!({"env": {"A=B": "x"}}), "env needs names without `=` and names and values without NUL, got: `A=B`")]
-#[case(json!({"env": {"A": true}}), "env needs texts as values; put the value in quotes of: `A`")]
-#[case(json!({"labels": {"a": 1}}), "labels needs texts as values; put the value in quotes of: `a`")]
+#[case(json!({"env": {"A": true}}), "env needs strings as values; put the value in quotes of: `A`")]
+#[case(json!({"labels": {"a": 1}}), "labels needs strings as values; put the value in quotes of: `a`")]
 #[case(json!({"shared_dir": "relative"}), "shared_dir must be an absolute path, got: `relative`")]
 #[case(json!({"shared_dir": "/a/code-4711/b", "private_dir": "/a"}),
     "shared_dir must not be the scanner's private directory <private_dir>/<personalization_code> or in it; \

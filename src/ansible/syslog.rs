@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 
 use super::coerce::python_text;
 use super::options::Opt;
-use super::redact::Redactor;
 use crate::secret;
+use crate::secret::mask::Mask;
 
 /// Where the target's log listens.
 pub const SOCKET: &str = "/dev/log";
@@ -40,15 +40,15 @@ impl Log {
     /// module's name is unknown: then it is not Ansible who calls.
     pub fn tell(&self, socket: &Path, table: &[Opt], values: &Map<String, Value>) {
         if !self.is_off && !self.module.is_empty() {
-            let redactor = Redactor::new(secret::known());
-            let _ = send(socket, &self.datagram(&redactor, &invoked_with(&redactor, table, values)));
+            let mask = Mask::new(secret::known());
+            let _ = send(socket, &self.datagram(&mask, &invoked_with(&mask, table, values)));
         }
     }
 
     /// As RFC 3164 has it, but without a time: every log takes its own then, and knows the time zone.
-    fn datagram(&self, redactor: &Redactor, text: &str) -> String {
+    fn datagram(&self, mask: &Mask, text: &str) -> String {
         let prefix = self.target_log_info.as_ref().map(|info| format!("{info} ")).unwrap_or_default();
-        let text = redactor.clean_text(&format!("{prefix}{text}"));
+        let text = mask.clean_text(&format!("{prefix}{text}"));
         // A line feed would let a value pose as another line of the log.
         let escaped: String = text.chars().flat_map(escape).collect();
         format!("<{}>ansible-{}: {escaped}", facility(&self.facility) * 8 + INFO, self.module)
@@ -56,10 +56,10 @@ impl Log {
 }
 
 /// `Invoked with name=x memory=None`, in the order of `table`.
-fn invoked_with(redactor: &Redactor, table: &[Opt], values: &Map<String, Value>) -> String {
+fn invoked_with(mask: &Mask, table: &[Opt], values: &Map<String, Value>) -> String {
     table.iter().fold("Invoked with".to_owned(), |line, option| {
         let shown = values.get(option.name).unwrap_or(&Value::Null);
-        let value = if option.secret { NOT_LOGGED.to_owned() } else { redactor.clean_text(&python_text(shown)) };
+        let value = if option.secret { NOT_LOGGED.to_owned() } else { mask.clean_text(&python_text(shown)) };
         format!("{line} {}={value}", option.name)
     })
 }
@@ -87,7 +87,7 @@ fn facility(name: &str) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::confidential::masked;
+    use super::super::no_log::masked;
     use super::super::options::{INFO_OPTIONS, OPTIONS, TOGETHER};
     use super::super::validate::validate;
     use super::*;

@@ -5,9 +5,9 @@ use std::io;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::redact::Redactor;
 use crate::error::{Error, Kind};
 use crate::secret;
+use crate::secret::mask::Mask;
 
 /// What Ansible is told, and the process's exit code.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Reply {
     /// The line, ASCII only and without any secret of this thread.
     pub fn into_line(self) -> String {
         let mut value = Value::Object(self.body);
-        Redactor::new(secret::known()).clean(&mut value);
+        Mask::new(secret::known()).clean(&mut value);
         to_ascii(&value)
     }
 }

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::scanner::example::newer_image;
-use crate::scanner::image::WantedImage;
+use crate::scanner::values::image::WantedImage;
 
-fn diff(options: &Value, situation: &Situation) -> String {
-    let diff = &reply(options, situation, REAL)["diff"];
+fn diff(options: &Value, observation: &Observation) -> String {
+    let diff = &reply(options, observation, REAL)["diff"];
     assert_eq!(keys(diff), ["after", "after_header", "before", "before_header"]);
     assert_eq!([&diff["before_header"], &diff["after_header"]], ["scanner"; 2]);
     let side = |side: &str| diff[side].as_str().unwrap().to_owned();
@@ -14,7 +14,7 @@ fn diff(options: &Value, situation: &Situation) -> String {
 
 #[test]
 fn the_diff_of_a_new_scanner_has_every_managed_field() {
-    let nothing = Situation { shared_dir: OnHost::Missing, identity_dir: OnHost::Missing, ..situation(None) };
+    let nothing = Observation { shared_dir: OnHost::Missing, identity_dir: OnHost::Missing, ..observation(None) };
     let options = json!({
         "memory": "1g", "memory_swap": "unlimited", "cpus": 1.5, "https_proxy": "u:canary@proxy:1", "polling_interval": 30,
         "ca_dir": "/root/cert", "network": "v6", "env": {"A": "canary"}, "restart_policy": "always", "privileged": true,
@@ -41,7 +41,7 @@ fn the_diff_of_a_new_scanner_has_every_managed_field() {
     labels: {"a":"1"}
     state: started
     "#);
-    insta::assert_snapshot!(diff(&json!({}), &situation(None)), @r"
+    insta::assert_snapshot!(diff(&json!({}), &observation(None)), @r"
     state: absent
     ---
     image: qualys/qcsa
@@ -58,7 +58,7 @@ fn the_diff_of_a_scanner_that_is_as_wanted_has_equal_sides() {
     let observed = by_hand()
         .with_image("qualys/qcsa:latest", "sha256:1111")
         .with_env("QUALYS_URL", "https://QUALYSGUARD.qualys.com/");
-    insta::assert_snapshot!(diff(&json!({"labels": {"vendor": "stand-in"}}), &situation(Some(observed))), @r#"
+    insta::assert_snapshot!(diff(&json!({"labels": {"vendor": "stand-in"}}), &observation(Some(observed))), @r#"
     image: qualys/qcsa:latest
     qualys_url: https://QUALYSGUARD.qualys.com/
     personalization_code: ********
@@ -79,7 +79,7 @@ fn the_diff_of_a_scanner_that_is_as_wanted_has_equal_sides() {
 fn the_diff_of_a_change_shows_what_changes_beside_what_stays() {
     let old = by_hand().with_env("OLD", "canary").limited(1 << 30, 2 << 30, 0);
     let options = json!({"memory": "2g", "env": {"NEW": "canary"}, "private_dir_mode": "0755", "state": "stopped"});
-    insta::assert_snapshot!(diff(&options, &situation(Some(old))), @r#"
+    insta::assert_snapshot!(diff(&options, &observation(Some(old))), @r#"
     image: qualys/qcsa
     qualys_url: https://qualysguard.qualys.com
     personalization_code: ********
@@ -102,7 +102,7 @@ fn the_diff_of_a_change_shows_what_changes_beside_what_stays() {
     private_dir_mode: 0755
     state: stopped
     "#);
-    let newer = Situation { image: Some(newer_image()), ..situation(Some(by_hand())) };
+    let newer = Observation { image: Some(newer_image()), ..observation(Some(by_hand())) };
     insta::assert_snapshot!(diff(&json!({}), &newer), @r"
     image: qualys/qcsa (sha256:1111)
     qualys_url: https://qualysguard.qualys.com
@@ -116,7 +116,7 @@ fn the_diff_of_a_change_shows_what_changes_beside_what_stays() {
     shared_dir: /usr/qualys/shared
     private_dir: /usr/qualys/private/********
     ");
-    let to_pull = Situation { image: Some(WantedImage::ToPull), ..situation(Some(by_hand())) };
+    let to_pull = Observation { image: Some(WantedImage::ToPull), ..observation(Some(by_hand())) };
     insta::assert_snapshot!(diff(&json!({}), &to_pull), @r"
     image: qualys/qcsa (sha256:1111)
     qualys_url: https://qualysguard.qualys.com
@@ -135,7 +135,7 @@ fn the_diff_of_a_change_shows_what_changes_beside_what_stays() {
 #[test]
 fn the_diff_of_a_removal() {
     let options = json!({"state": "absent", "purge": true});
-    insta::assert_snapshot!(diff(&options, &situation(Some(by_hand()))), @r"
+    insta::assert_snapshot!(diff(&options, &observation(Some(by_hand()))), @r"
     private_dir: /usr/qualys/private/********
     state: running
     ---

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::coerce::{coerce, python_type};
-use super::confidential;
 use super::json::UNREPRESENTABLE;
+use super::no_log;
 use super::options::{Default, Kind, Opt, TASK_ONLY};
 use crate::error::{Error, Result};
 
@@ -29,12 +29,12 @@ pub fn validate(
     options: &Map<String, Value>,
 ) -> Result<Valid> {
     let list = table.iter().find(|option| option.kind == Kind::Dicts && option.given(options).is_some());
-    confidential::remember(table, options);
+    no_log::remember(table, options);
     let mut entries = Vec::new();
     if let Some(list) = list {
         entries = entries_of(list, list.given(options).unwrap_or(&Value::Null))?;
         for entry in &entries {
-            confidential::remember(table, entry);
+            no_log::remember(table, entry);
         }
         if let Some(name) = table.iter().find(|option| option.required && option.given(options).is_some()) {
             return Err(Error::invalid(format!("parameters are mutually exclusive: {}|{}", name.name, list.name)));

@@ -5,27 +5,17 @@
 
 use serde::Serialize;
 
-use super::census::Standing;
-use super::limits::{ActualLimits, Cpus, MemorySwap};
+use super::inventory::InventoryEntry;
 use super::observed::Observed;
+use super::values::capacity::Capacity;
+use super::values::limits::{ActualLimits, Cpus, MemorySwap};
 
 /// How many of the largest holders a message names.
 const NAMED: usize = 3;
 
-/// What a host has.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Capacity {
-    /// Bytes.
-    pub memory: u64,
-    /// Bytes; `None` where the host does not say or the engine cannot limit swap, which is not judged then.
-    pub swap: Option<u64>,
-    /// Whole CPUs.
-    pub cpus: u32,
-}
-
 /// What one scanner takes; `None`: no limit, and so no allocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Share {
+pub struct Allocation {
     /// The scanner.
     pub name: String,
     /// Bytes.
@@ -36,7 +26,7 @@ pub struct Share {
     pub cpus: Option<Cpus>,
 }
 
-impl Share {
+impl Allocation {
     /// What a scanner with `limits` takes.
     pub fn new(name: &str, limits: &ActualLimits) -> Self {
         let swap = match (limits.memory, limits.memory_swap) {
@@ -71,9 +61,9 @@ impl Share {
 
 /// What `scanners` take. One that is just being replaced and the one that replaces it never run at the same time, and take
 /// what the larger of them does.
-pub fn shares(scanners: &[Standing]) -> Vec<Share> {
-    let of = |scanner: &Standing| {
-        let share = |container: &Observed| Share::new(scanner.name, &container.limits);
+pub fn allocations(scanners: &[InventoryEntry]) -> Vec<Allocation> {
+    let of = |scanner: &InventoryEntry| {
+        let share = |container: &Observed| Allocation::new(scanner.name, &container.limits);
         let other = scanner.other.map(share);
         other.into_iter().fold(share(scanner.container), |share, other| share.max(&other))
     };
@@ -110,30 +100,24 @@ const CPUS: Kind =
 
 struct Kind {
     name: &'static str,
-    held: fn(&Share) -> Option<u64>,
+    held: fn(&Allocation) -> Option<u64>,
     shown: fn(u64) -> String,
 }
 
 impl Kind {
-    fn sum(&self, shares: &[Share]) -> u64 {
+    fn sum(&self, shares: &[Allocation]) -> u64 {
         shares.iter().filter_map(self.held).fold(0, u64::saturating_add)
     }
 
-    fn left(&self, total: u64, shares: &[Share]) -> Resource<u64> {
+    fn left(&self, total: u64, shares: &[Allocation]) -> Resource<u64> {
         let allocated = self.sum(shares);
         Resource { total, allocated, available: total.saturating_sub(allocated) }
     }
 }
 
-impl Capacity {
-    fn nano_cpus(&self) -> u64 {
-        u64::from(self.cpus) * 1_000_000_000
-    }
-}
-
 impl Host {
     /// What `shares` leave of `capacity`.
-    pub fn new(capacity: &Capacity, shares: &[Share]) -> Self {
+    pub fn new(capacity: &Capacity, shares: &[Allocation]) -> Self {
         let Resource { total, allocated, available } = CPUS.left(capacity.nano_cpus(), shares);
         let cpus = |nano| Cpus::from_nano(nano).to_f64();
         Self {
@@ -153,13 +137,13 @@ impl Host {
 
 /// Why `asked` cannot be had beside `held`: one sentence for each resource, or none. Swap counts when `judge_swap`, and only
 /// on a host that has some.
-pub fn excess(capacity: &Capacity, asked: &[Share], held: &[Share], judge_swap: bool) -> Vec<String> {
+pub fn excess(capacity: &Capacity, asked: &[Allocation], held: &[Allocation], judge_swap: bool) -> Vec<String> {
     let swap = capacity.swap.filter(|swap| judge_swap && *swap > 0);
     let totals = [(MEMORY, Some(capacity.memory)), (SWAP, swap), (CPUS, Some(capacity.nano_cpus()))];
     totals.iter().filter_map(|(kind, total)| excess_of(kind, (*total)?, asked, held)).collect()
 }
 
-fn excess_of(kind: &Kind, total: u64, asked: &[Share], held: &[Share]) -> Option<String> {
+fn excess_of(kind: &Kind, total: u64, asked: &[Allocation], held: &[Allocation]) -> Option<String> {
     let (asking, allocated) = (kind.sum(asked), kind.sum(held));
     if asking == 0 || asking.saturating_add(allocated) <= total {
         return None;
@@ -183,15 +167,15 @@ mod tests {
 
     const HOST: Capacity = Capacity { memory: 4 << 30, swap: Some(1 << 30), cpus: 2 };
 
-    fn share(name: &str, gib: u64, nano: u64) -> Share {
+    fn share(name: &str, gib: u64, nano: u64) -> Allocation {
         let memory_swap = Some(MemorySwap::Bytes(gib << 31));
         let limits =
             ActualLimits { memory: Some(gib << 30), memory_swap, cpus: Some(Cpus::from_nano(nano)), cpu_period: None };
-        Share::new(name, &limits)
+        Allocation::new(name, &limits)
     }
 
-    fn unlimited(name: &str) -> Share {
-        Share::new(name, &ActualLimits::default())
+    fn unlimited(name: &str) -> Allocation {
+        Allocation::new(name, &ActualLimits::default())
     }
 
     #[test]
@@ -240,7 +224,7 @@ mod tests {
         };
         let (one, other, unlimited) = (limited(1, 20), limited(2, 10), by_hand());
         let take = |container, other| {
-            let shares = shares(&[Standing { name: "a", container, other }]);
+            let shares = allocations(&[InventoryEntry { name: "a", container, other }]);
             (shares[0].name.clone(), shares[0].memory, shares[0].cpus.map(Cpus::to_nano))
         };
         assert_eq!(take(&one, Some(&other)), ("a".to_owned(), Some(2 << 30), Some(20)));

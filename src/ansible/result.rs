@@ -3,18 +3,18 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::ansible::reply::Reply;
 use crate::engine::Failure;
 use crate::error::{Error, Kind};
-use crate::protocol::reply::Reply;
 use crate::run::outcome::{LastLook, Outcome, ScannerOutcome};
 use crate::run::{Interrupted, NotStarted};
 use crate::scanner::command::docker_run;
 use crate::scanner::compare::Verdict;
 use crate::scanner::desired::{Desired, Request};
-use crate::scanner::limits::{Cpus, MemorySwap};
 use crate::scanner::observed::{Observed, Status};
 use crate::scanner::plan::Difference;
-use crate::scanner::{environment, mount};
+use crate::scanner::values::limits::{Cpus, MemorySwap};
+use crate::scanner::values::{environment, mount};
 
 /// Each action's word, what it would be, and what it was.
 const ACTIONS: &[(&str, &str, &str)] = &[

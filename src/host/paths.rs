@@ -9,8 +9,8 @@ use rustix::fs::Access;
 use rustix::io::Errno;
 
 use crate::error::{Error, Kind, Result};
-use crate::scanner::directory::{Directory, Mode};
-use crate::scanner::situation::OnHost;
+use crate::scanner::observation::OnHost;
+use crate::scanner::values::directory::{Directory, Mode};
 
 /// What is at `path`, seen through symbolic links.
 pub fn look(path: &Path) -> Result<OnHost> {

@@ -3,7 +3,7 @@
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
 /// Bytes of swap; `None` when the host does not say.
-pub fn total() -> Option<u64> {
+pub fn swap() -> Option<u64> {
     let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_swap());
     System::new_with_specifics(memory).ok().map(|system| system.total_swap())
 }

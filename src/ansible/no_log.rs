@@ -4,10 +4,7 @@ use serde_json::{Map, Value};
 
 use super::coerce::coerce;
 use super::options::{Kind, Opt};
-use crate::secret;
-
-/// `AnsibleModule`'s word for a value that is a secret as a whole.
-pub const HIDDEN: &str = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER";
+use crate::secret::{self, HIDDEN};
 
 /// Remembers every leaf of the secret ones among `options`, so that no text shows it.
 pub fn remember(table: &[Opt], options: &Map<String, Value>) {
@@ -107,7 +104,7 @@ mod tests {
         assert_eq!(json!(masked), json!({"personalisation_code": HIDDEN, "personalization_code": HIDDEN, "x": null}));
         let error =
             check(&json!({"name": "x", "personalization_code": {"canary-key": {"a": "canary-1"}}})).unwrap_err();
-        let shown = super::super::redact::Redactor::new(secret::known()).clean_text(&error.message);
+        let shown = crate::secret::mask::Mask::new(secret::known()).clean_text(&error.message);
         assert!(error.message.contains("canary") && !shown.contains("canary"), "{shown}");
     }
 

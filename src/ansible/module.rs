@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::arguments::Arguments;
+use super::invocation::Invocation;
+use super::no_log::masked;
+use super::options::{INFO_OPTIONS, OPTIONS, TOGETHER};
+use super::reply::Reply;
+use super::result::{self, Mode};
+use super::syslog;
+use super::validate::{Valid, validate};
 use crate::engine::{Docker, DockerHost};
 use crate::error::{Error, Kind, Result};
-use crate::protocol::arguments::Arguments;
-use crate::protocol::confidential::masked;
-use crate::protocol::invocation::Invocation;
-use crate::protocol::options::{INFO_OPTIONS, OPTIONS, TOGETHER};
-use crate::protocol::reply::Reply;
-use crate::protocol::syslog;
-use crate::protocol::validate::{Valid, validate};
-use crate::report::{self, Mode};
 use crate::run::interrupt::Interrupt;
 use crate::run::{self, Settings, info};
 use crate::scanner::desired::{self, Request};
-use crate::scanner::name::Name;
+use crate::scanner::values::name::Name;
 
 /// The names by which Ansible knows this program.
 const MODULE: &str = "qcss_scanner";
@@ -84,12 +84,12 @@ fn manage(invocation: &Invocation, valid: Valid) -> Result<Reply> {
         request(entry).map_err(named(name))
     });
     let mut requests = parsed.collect::<Result<Vec<_>>>()?;
-    desired::refuse_twins(&requests)?;
+    desired::refuse_duplicates(&requests)?;
     let interrupt = Interrupt::default();
     let running = interrupt.listening(run::run(&engine, settings, &mut requests, &interrupt));
     let mut outcome = block_on(running)?;
     outcome.warnings.splice(0..0, number_warning(&invocation.options));
-    Ok(report::reply(&requests, &outcome, is_list, Mode { check: invocation.check_mode, diff: invocation.diff }))
+    Ok(result::reply(&requests, &outcome, is_list, Mode { check: invocation.check_mode, diff: invocation.diff }))
 }
 
 /// `qcss_scanner_info`.
@@ -98,7 +98,7 @@ fn tell(valid: &Valid) -> Result<Reply> {
     let name = name.map(Name::parse).transpose()?;
     let engine = engine(&valid.values)?;
     let told = block_on(info::info(&engine, name.as_ref()))?;
-    Ok(Reply::new(&told.map_err(|error| report::told(&error))?))
+    Ok(Reply::new(&told.map_err(|error| result::told(&error))?))
 }
 
 /// The engine that a task is about; nothing is sent yet.
@@ -109,7 +109,7 @@ fn engine(values: &Map<String, Value>) -> Result<Docker> {
 }
 
 fn request(valid: Valid) -> Result<Request> {
-    Request::parse(&Arguments::new(valid.values, valid.given)?)
+    super::request::parse(&Arguments::new(valid.values, valid.given)?)
 }
 
 /// A code that is a number in YAML has lost its leading zeros before anyone could see them.
@@ -137,8 +137,8 @@ fn block_on<T>(work: impl Future<Output = T>) -> Result<T> {
 
 #[cfg(test)]
 mod tests {
+    use super::syslog::Log;
     use super::*;
-    use crate::protocol::syslog::Log;
     use std::os::unix::net::UnixDatagram;
 
     #[test]

@@ -3,12 +3,12 @@
 //!
 //! The names and the note that tell which belong together are [`super::replacement`]'s.
 
-use super::name::of_scanner;
 use super::observed::{Observed, Status};
+use super::values::name::of_scanner;
 
 /// One scanner of an engine.
 #[derive(Debug, Clone, Copy)]
-pub struct Standing<'a> {
+pub struct InventoryEntry<'a> {
     /// Its own name, also where its container has a temporary one.
     pub name: &'a str,
     /// Its container: of two the one that is up, else the one that was there before.
@@ -17,7 +17,7 @@ pub struct Standing<'a> {
     pub other: Option<&'a Observed>,
 }
 
-impl Standing<'_> {
+impl InventoryEntry<'_> {
     /// Whether a replacement of it is under way, or was interrupted.
     pub fn is_unfinished(&self) -> bool {
         self.other.is_some() || self.name != self.container.name
@@ -25,7 +25,7 @@ impl Standing<'_> {
 }
 
 /// The scanners that `containers` are, each of which has the mounts of one.
-pub fn census<'a>(containers: &[&'a Observed]) -> Vec<Standing<'a>> {
+pub fn inventory<'a>(containers: &[&'a Observed]) -> Vec<InventoryEntry<'a>> {
     let old_of = |new: &Observed| containers.iter().copied().find(|old| replaces(new, old));
     let is_replaced = |old: &Observed| containers.iter().any(|new| replaces(new, old));
     let is_there = |name: &str| containers.iter().any(|it| it.name == name);
@@ -44,7 +44,7 @@ pub fn census<'a>(containers: &[&'a Observed]) -> Vec<Standing<'a>> {
         };
         // One that bears such a name without a note is a scanner of that name.
         let is_own = is_taken || (old.is_none() && new.replaces.is_none());
-        scanners.push(Standing { name: if is_own { &new.name } else { name }, container, other });
+        scanners.push(InventoryEntry { name: if is_own { &new.name } else { name }, container, other });
     }
     scanners
 }
@@ -59,7 +59,7 @@ fn replaces(new: &Observed, old: &Observed) -> bool {
 mod tests {
     use super::super::example::by_hand;
     use super::super::observed::Note;
-    use super::super::restart_policy::RestartPolicy;
+    use super::super::values::restart_policy::RestartPolicy;
     use super::*;
     use rstest::rstest;
 
@@ -93,11 +93,11 @@ mod tests {
     #[case::renamed_by_hand(&[("1", "b", Running, None), ("2", "a", Running, Some("1"))], &["b: 1", "a: 2"])]
     fn a_scanner_that_is_just_being_replaced_is_one(#[case] given: &[Given], #[case] expected: &[&str]) {
         let containers: Vec<_> = given.iter().copied().map(observed).collect();
-        let shown = |it: &Standing| {
+        let shown = |it: &InventoryEntry| {
             let other = it.other.map(|other| format!(" and {}", other.id)).unwrap_or_default();
             format!("{}: {}{other}", it.name, it.container.id)
         };
-        let scanners: Vec<_> = census(&containers.iter().collect::<Vec<_>>()).iter().map(shown).collect();
+        let scanners: Vec<_> = inventory(&containers.iter().collect::<Vec<_>>()).iter().map(shown).collect();
         assert_eq!(scanners, expected);
     }
 
@@ -106,7 +106,7 @@ mod tests {
         let containers =
             [("1", "a.qcss-new", Exited, Some("0")), ("2", "b", Running, Some("0")), ("3", "c.qcss-old", Exited, None)];
         let containers = containers.map(observed);
-        let scanners = census(&containers.each_ref());
-        assert_eq!(scanners.iter().map(Standing::is_unfinished).collect::<Vec<_>>(), [true, false, false]);
+        let scanners = inventory(&containers.each_ref());
+        assert_eq!(scanners.iter().map(InventoryEntry::is_unfinished).collect::<Vec<_>>(), [true, false, false]);
     }
 }

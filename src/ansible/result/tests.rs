@@ -5,24 +5,25 @@ use std::collections::BTreeSet;
 use rstest::rstest;
 
 use super::*;
+use crate::ansible::request::tests::{parse, request};
 use crate::error::{Error, Kind};
 use crate::run::outcome::Failed;
-use crate::scanner::capacity::{Capacity, Host, Share};
+use crate::scanner::allocation::{Allocation, Host};
 use crate::scanner::compare::EngineTraits;
-use crate::scanner::desired::tests::{parse, request};
-use crate::scanner::directory::Mode as DirectoryMode;
 use crate::scanner::example::{by_hand, same_image};
+use crate::scanner::observation::{Observation, OnHost};
 use crate::scanner::operation::Operation;
 use crate::scanner::plan::Plan;
 use crate::scanner::replacement::Containers;
-use crate::scanner::situation::{OnHost, Situation};
+use crate::scanner::values::capacity::Capacity;
+use crate::scanner::values::directory::Mode as DirectoryMode;
 
 const REAL: Mode = Mode { check: false, diff: true };
 const CHECK: Mode = Mode { check: true, diff: true };
 const DIRECTORY: OnHost = OnHost::Directory(DirectoryMode::from_bits(0o700));
 
-fn situation(observed: Option<Observed>) -> Situation {
-    Situation {
+fn observation(observed: Option<Observed>) -> Observation {
+    Observation {
         observed,
         stranger: None,
         image: Some(same_image()),
@@ -34,13 +35,13 @@ fn situation(observed: Option<Observed>) -> Situation {
 }
 
 /// What comes of a plan that was carried out, or would be.
-fn outcome(request: &Request, situation: &Situation) -> ScannerOutcome {
-    let plan = Plan::make(request, situation).unwrap();
+fn outcome(request: &Request, observation: &Observation) -> ScannerOutcome {
+    let plan = Plan::make(request, observation).unwrap();
     let mut outcome = ScannerOutcome { reached: true, ..ScannerOutcome::default() };
     outcome.planned(&plan);
     outcome.actions = plan.operations.iter().filter_map(Operation::word).collect();
     outcome.changed = !outcome.actions.is_empty();
-    let current = situation.observed.clone();
+    let current = observation.observed.clone();
     outcome.container = LastLook::new(Some(&Containers { current, ..Containers::default() }));
     outcome
 }
@@ -55,9 +56,9 @@ fn alone(request: Request, scanner: ScannerOutcome, mode: Mode) -> Value {
     result(super::reply(&[request], &outcome, false, mode))
 }
 
-fn reply(options: &Value, situation: &Situation, mode: Mode) -> Value {
+fn reply(options: &Value, observation: &Observation, mode: Mode) -> Value {
     let request = request(options).unwrap();
-    let outcome = outcome(&request, situation);
+    let outcome = outcome(&request, observation);
     alone(request, outcome, mode)
 }
 
@@ -71,7 +72,7 @@ fn keys(value: &Value) -> Vec<&str> {
 
 #[test]
 fn the_keys_are_those_of_the_contract() {
-    let quiet = reply(&json!({}), &situation(Some(by_hand())), Mode { check: false, diff: false });
+    let quiet = reply(&json!({}), &observation(Some(by_hand())), Mode { check: false, diff: false });
     assert_eq!(keys(&quiet), ["actions", "changed", "command", "container", "differences", "msg", "scanner"]);
     assert_eq!(
         keys(&quiet["container"]),
@@ -83,10 +84,10 @@ fn the_keys_are_those_of_the_contract() {
     );
 
     let request = request(&json!({"cpus": 1})).unwrap();
-    let mut scanner = outcome(&request, &situation(Some(by_hand())));
+    let mut scanner = outcome(&request, &observation(Some(by_hand())));
     scanner.rolled_back = Some(false);
     let capacity = Capacity { memory: 1 << 30, swap: Some(0), cpus: 2 };
-    let share = Share { name: "scanner".to_owned(), memory: None, swap: None, cpus: None };
+    let share = Allocation { name: "scanner".to_owned(), memory: None, swap: None, cpus: None };
     let full = Outcome {
         scanners: vec![scanner],
         host: Some(Host::new(&capacity, &[share])),
@@ -160,7 +161,7 @@ fn one_line_for_people(
     #[case] would: &str,
 ) {
     for (mode, message) in [(REAL, done), (CHECK, would)] {
-        let reply = reply(&options, &situation(observed.clone()), mode);
+        let reply = reply(&options, &observation(observed.clone()), mode);
         assert_eq!([&reply["changed"], &reply["msg"]], [&json!(changed), &json!(message)]);
     }
 }
@@ -168,7 +169,7 @@ fn one_line_for_people(
 #[test]
 fn a_failure_says_what_came_of_it_the_first_cause_first() {
     let request = request(&json!({"recreate": "always"})).unwrap();
-    let mut scanner = outcome(&request, &situation(Some(by_hand())));
+    let mut scanner = outcome(&request, &observation(Some(by_hand())));
     (scanner.changed, scanner.rolled_back, scanner.actions) = (true, Some(true), vec!["roll_back"]);
     let error = anyhow::Error::new(Error::new(Kind::StartFailed, "it ended")).context("the old scanner is back");
     let failure = Some(Failed { at: Some(0), refused: false, error });
@@ -198,7 +199,7 @@ fn the_word_for_an_error_is_found_below_what_was_said_about_it(#[case] error: an
 #[test]
 fn where_nobody_could_look_there_is_no_container() {
     let request = request(&json!({})).unwrap();
-    let mut scanner = outcome(&request, &situation(Some(by_hand())));
+    let mut scanner = outcome(&request, &observation(Some(by_hand())));
     scanner.container = LastLook::Unknown;
     assert_eq!(keys(&alone(request, scanner, REAL)), ["actions", "changed", "command", "diff", "differences", "msg"]);
 }
@@ -206,7 +207,7 @@ fn where_nobody_could_look_there_is_no_container() {
 #[test]
 fn check_mode_shows_the_scanner_that_would_be() {
     let options = json!({"memory": "1g", "cpus": 1.5});
-    let would_be = reply(&options, &situation(None), CHECK);
+    let would_be = reply(&options, &observation(None), CHECK);
     assert_eq!(
         would_be["scanner"],
         json!({
@@ -218,7 +219,7 @@ fn check_mode_shows_the_scanner_that_would_be() {
     assert_eq!(would_be["container"], Value::Null);
     // And the one that it is made of reads the same.
     let made = by_hand().limited(1 << 30, 2 << 30, 1_500_000_000);
-    assert_eq!(reply(&options, &situation(Some(made)), REAL)["scanner"], would_be["scanner"]);
+    assert_eq!(reply(&options, &observation(Some(made)), REAL)["scanner"], would_be["scanner"]);
 }
 
 #[rstest]
@@ -227,14 +228,14 @@ fn check_mode_shows_the_scanner_that_would_be() {
 #[case::cpus_alone(by_hand().limited(0, 0, 500_000_000), json!(["limited", null, null, 0.5]))]
 #[case::unlimited_swap(by_hand().limited(1 << 30, -1, 0), json!(["limited", 1 << 30, null, null]))]
 fn a_scanner_in_figures(#[case] observed: Observed, #[case] figures: Value) {
-    let scanner = &reply(&json!({}), &situation(Some(observed)), REAL)["scanner"];
+    let scanner = &reply(&json!({}), &observation(Some(observed)), REAL)["scanner"];
     assert_eq!(json!([scanner["category"], scanner["memory"], scanner["swap"], scanner["cpus"]]), figures);
 }
 
 #[test]
 fn without_its_three_options_a_task_has_no_command() {
     let request = parse(&json!({"name": "scanner", "state": "stopped"})).unwrap();
-    let outcome = outcome(&request, &situation(Some(by_hand())));
+    let outcome = outcome(&request, &observation(Some(by_hand())));
     let reply = alone(request, outcome, REAL);
     assert_eq!(keys(&reply), ["actions", "changed", "container", "diff", "differences", "msg", "scanner"]);
     assert_eq!(reply["diff"]["before"], "state: running\n");
@@ -247,7 +248,7 @@ fn of_several_scanners_each_has_its_own_entry() {
     let options = |name: &str, code: &str, cpus: u32| json!({"name": name, "personalization_code": code, "cpus": cpus});
     let requests = [options("one", "code-0001", 1), options("two", "code-0002", 1), options("three", "code-0003", 1)];
     let requests = requests.map(|options| request(&options).unwrap());
-    let fresh = situation(None);
+    let fresh = observation(None);
     let mut scanners: Vec<_> = requests.iter().map(|request| outcome(request, &fresh)).collect();
     (scanners[1].changed, scanners[1].rolled_back) = (false, Some(true));
     (scanners[2].reached, scanners[2].changed, scanners[2].actions) = (false, false, Vec::new());
@@ -276,7 +277,7 @@ fn of_several_scanners_each_has_its_own_entry() {
 #[test]
 fn several_scanners_that_are_as_desired_change_nothing() {
     let requests = [request(&json!({})).unwrap()];
-    let scanners = vec![outcome(&requests[0], &situation(Some(by_hand())))];
+    let scanners = vec![outcome(&requests[0], &observation(Some(by_hand())))];
     let outcome = Outcome { scanners, ..Outcome::default() };
     let reply = result(super::reply(&requests, &outcome, true, Mode { check: false, diff: false }));
     assert_eq!(keys(&reply), ["changed", "msg", "results"]);
@@ -293,7 +294,7 @@ fn nothing_secret_is_in_a_reply() {
         by_hand().with_env("HTTPS_PROXY", "u:canary-2@proxy:1").with_env("A", "canary-3").with_label("id", "canary-1");
     for observed in [None, Some(old)] {
         for mode in [REAL, CHECK] {
-            let line = reply(&options, &situation(observed.clone()), mode).to_string();
+            let line = reply(&options, &observation(observed.clone()), mode).to_string();
             assert!(!line.contains("canary"), "{line}");
         }
     }

@@ -6,27 +6,26 @@
 
 use serde_json::Value;
 
-use super::confidential::HIDDEN;
-use crate::secret::MASK;
+use super::{HIDDEN, MASK};
 
 /// Below this length a secret is masked only between characters that are no letters or digits.
 const SHORT: usize = 4;
 
 /// Keys whose values are coined by this program or are ids and times of the engine.
-const COINED: &[&str] =
+const NEVER_MASKED: &[&str] =
     &["action", "actions", "category", "error", "exit_code", "field", "id", "image_id", "started_at", "status", "way"];
 
 /// Keys below which everything comes from a user, the keys too: a label may be called `id` and hold the code.
-const FOREIGN: &[&str] = &["after", "before", "module_args"];
+const FROM_USERS: &[&str] = &["after", "before", "module_args"];
 
 /// Knows all secrets of a run, the longest first.
 #[derive(Debug)]
-pub struct Redactor {
+pub struct Mask {
     secrets: Vec<String>,
 }
 
-impl Redactor {
-    /// A redactor for `secrets`.
+impl Mask {
+    /// A mask for `secrets`.
     pub fn new(mut secrets: Vec<String>) -> Self {
         secrets.retain(|secret| !secret.is_empty());
         secrets.sort_by(|a, b| b.len().cmp(&a.len()).then(a.cmp(b)));
@@ -36,7 +35,7 @@ impl Redactor {
 
     /// Masks every text below `value`.
     pub fn clean(&self, value: &mut Value) {
-        self.clean_below(value, COINED);
+        self.clean_below(value, NEVER_MASKED);
     }
 
     fn clean_below(&self, value: &mut Value, coined: &[&str]) {
@@ -45,7 +44,7 @@ impl Redactor {
             Value::Array(items) => items.iter_mut().for_each(|item| self.clean_below(item, coined)),
             Value::Object(map) => {
                 for (key, value) in map.iter_mut().filter(|(key, _)| !coined.contains(&key.as_str())) {
-                    self.clean_below(value, if FOREIGN.contains(&key.as_str()) { &[] } else { coined });
+                    self.clean_below(value, if FROM_USERS.contains(&key.as_str()) { &[] } else { coined });
                 }
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
@@ -98,8 +97,8 @@ mod tests {
     use rstest::rstest;
     use serde_json::json;
 
-    fn redactor(secrets: &[&str]) -> Redactor {
-        Redactor::new(secrets.iter().map(|&secret| secret.to_owned()).collect())
+    fn mask(secrets: &[&str]) -> Mask {
+        Mask::new(secrets.iter().map(|&secret| secret.to_owned()).collect())
     }
 
     #[rstest]
@@ -113,7 +112,7 @@ mod tests {
     #[case(&[""], "text", "text")]
     #[case(&["ä"], "xäx ä", "xäx ********")]
     fn masks(#[case] secrets: &[&str], #[case] text: &str, #[case] expected: &str) {
-        assert_eq!(redactor(secrets).clean_text(text), expected);
+        assert_eq!(mask(secrets).clean_text(text), expected);
     }
 
     #[test]
@@ -122,7 +121,7 @@ mod tests {
             "name": "name", "changed": true, "error": "name", "actions": ["name"],
             "container": {"id": "name", "exit_code": 0}, "list": ["x name y"],
         });
-        redactor(&["name", "0", "true"]).clean(&mut value);
+        mask(&["name", "0", "true"]).clean(&mut value);
         assert_eq!(
             value,
             json!({
@@ -139,7 +138,7 @@ mod tests {
             "differences": [{"field": "canary", "before": labels, "after": {"way": "canary"}, "way": "replace"}],
             "invocation": {"module_args": {"labels": labels, "state": "started"}},
         });
-        redactor(&["canary", "started"]).clean(&mut value);
+        mask(&["canary", "started"]).clean(&mut value);
         let cleaned = json!({"id": HIDDEN, "status": ["x ********"]});
         assert_eq!(
             value,
@@ -153,7 +152,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn nothing_of_a_long_secret_survives(before in "[a-z ]{0,9}", secret in "[A-Z0-9]{4,20}", after in "[a-z ]{0,9}") {
-            let text = redactor(&[&secret]).clean_text(&format!("{before}{secret}{after}"));
+            let text = mask(&[&secret]).clean_text(&format!("{before}{secret}{after}"));
             proptest::prop_assert!(!text.contains(&secret) || text == HIDDEN, "{}", text);
         }
     }

@@ -154,7 +154,7 @@ impl Limits {
 
 /// The limits as the task gave them: percentages become numbers only with the host's.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct LimitsWish {
+pub struct GivenLimits {
     memory: Option<Amount<u64>>,
     memory_swap: Option<Amount<MemorySwap>>,
     cpus: Option<Amount<Cpus>>,
@@ -167,7 +167,7 @@ enum Amount<T> {
     Percent(f64),
 }
 
-impl LimitsWish {
+impl GivenLimits {
     /// Takes the three options; nothing, an empty text and 0 mean no limit.
     pub fn parse(memory: Option<&str>, memory_swap: Option<&str>, cpus: Option<&str>) -> Result<Self> {
         Ok(Self {
@@ -287,7 +287,7 @@ mod tests {
     const HOST: Capacity = Capacity { memory: (8 << 30) + 12_345, swap: None, cpus: 3 };
 
     fn parse(memory: &str, memory_swap: &str, cpus: &str) -> Result<Limits> {
-        LimitsWish::parse(Some(memory), Some(memory_swap), Some(cpus))?.resolve(&HOST)
+        GivenLimits::parse(Some(memory), Some(memory_swap), Some(cpus))?.resolve(&HOST)
     }
 
     #[rstest]

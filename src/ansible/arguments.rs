@@ -1,4 +1,4 @@
-//! The options of one task with their types: what the user typed, not yet what is meant ([`crate::scanner::desired`]).
+//! The options of one task with their types: what the user typed, not yet what is meant ([`super::request`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,11 +6,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Kind, Result};
+use crate::scanner::policy::{Overcommit, Pull, Recreate, State};
 
 /// One field for each entry of [`super::options::OPTIONS`].
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the options are documented where users read, in library/qcss_scanner.yml")]
 pub struct Arguments {
     pub name: Option<String>,
     pub personalization_code: Option<String>,
@@ -49,68 +49,6 @@ pub struct Arguments {
     /// The options that the task itself gave.
     #[serde(skip)]
     pub given: BTreeSet<&'static str>,
-}
-
-/// What to do when the limits of all scanners together would exceed the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Overcommit {
-    /// Refuse.
-    Deny,
-    /// Warn.
-    Warn,
-    /// Nothing.
-    Allow,
-}
-
-/// When to pull the image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Pull {
-    /// When it is not there.
-    Missing,
-    /// Each time, to have the newest.
-    Always,
-    /// Not at all.
-    Never,
-}
-
-/// The state that the scanner shall be in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// There and running.
-    Started,
-    /// There, running or not.
-    Present,
-    /// There and not running.
-    Stopped,
-    /// Not there.
-    Absent,
-}
-
-impl State {
-    /// The user's word for it.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Started => "started",
-            Self::Present => "present",
-            Self::Stopped => "stopped",
-            Self::Absent => "absent",
-        }
-    }
-}
-
-/// Whether a scanner may be, or must be, replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Recreate {
-    /// When a difference needs it.
-    Auto,
-    /// Also without a difference.
-    Always,
-    /// Not at all: fail instead.
-    Never,
 }
 
 impl Arguments {

@@ -6,13 +6,15 @@
 //!
 //! A binary module gets none of `AnsibleModule`'s services, so they are redone here: its order, its words, its coercions.
 
-pub mod arguments;
-pub mod coerce;
-pub mod confidential;
+mod arguments;
+mod coerce;
 pub mod invocation;
 pub mod json;
+pub mod module;
+pub mod no_log;
 pub mod options;
-pub mod redact;
 pub mod reply;
-pub mod syslog;
+pub mod request;
+pub mod result;
+mod syslog;
 pub mod validate;

@@ -2,7 +2,9 @@
 //!
 //! Two nets. By type: a [`Secret`] prints as asterisks, so that nothing shows it by accident. And every secret that comes
 //! into being is remembered in its thread (the program has one), so that the last pass over the output
-//! ([`crate::protocol::redact`]) knows it wherever it came from: an option, an old container, a neighbour.
+//! ([`mask`]) knows it wherever it came from: an option, an old container, a neighbour.
+
+pub mod mask;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -13,6 +15,9 @@ thread_local! {
 
 /// What stands in a text in place of a secret; `AnsibleModule`'s own mask.
 pub const MASK: &str = "********";
+
+/// What stands in place of a value that is a secret as a whole; `AnsibleModule`'s own word.
+pub const HIDDEN: &str = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER";
 
 /// A text that prints as [`MASK`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]

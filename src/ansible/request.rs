@@ -1,0 +1,174 @@
+//! From a task's options to what they mean: parsed once, into values that can only be right.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::arguments::Arguments;
+use crate::error::{Error, Result};
+use crate::scanner::desired::{Desired, Request, refuse_shared_in};
+use crate::scanner::policy::{Credentials, Policy};
+use crate::scanner::values::capacity::Capacity;
+use crate::scanner::values::code::Code;
+use crate::scanner::values::directory::{Directory, Mode};
+use crate::scanner::values::environment::{self, Environment};
+use crate::scanner::values::image::ImageRef;
+use crate::scanner::values::limits::{GivenLimits, Limits};
+use crate::scanner::values::name::Name;
+use crate::scanner::values::proxy::Proxy;
+use crate::scanner::values::qualys_url::QualysUrl;
+use crate::scanner::values::restart_policy::RestartPolicy;
+use crate::secret::{self, Secret};
+
+/// What may be given when only the run state is managed.
+const RUN_STATE_OPTIONS: &[&str] =
+    &["name", "overcommit", "state", "restart", "purge", "settle", "stop_timeout", "docker_host", "timeout"];
+
+/// What `arguments` mean.
+pub fn parse(arguments: &Arguments) -> Result<Request> {
+    let name = Name::parse(arguments.name.as_deref().unwrap_or_default())?;
+    let mut relative_limits = None;
+    let desired = if let (Some(code), Some(url), Some(image)) =
+        (&arguments.personalization_code, &arguments.qualys_url, &arguments.image)
+    {
+        let limits = GivenLimits::parse(
+            arguments.memory.as_deref(),
+            arguments.memory_swap.as_deref(),
+            arguments.cpus.as_deref(),
+        )?;
+        relative_limits = Some(limits).filter(GivenLimits::is_relative);
+        let known = if limits.is_relative() { Limits::default() } else { limits.resolve(&Capacity::default())? };
+        Some(parse_desired(arguments, code, url, image, known)?)
+    } else {
+        refuse_configuration(&arguments.given)?;
+        None
+    };
+    Ok(Request { name, desired, policy: parse_policy(arguments)?, relative_limits })
+}
+
+fn parse_desired(arguments: &Arguments, code: &str, url: &str, image: &str, limits: Limits) -> Result<Desired> {
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let desired = Desired {
+        code: Code::parse(code)?,
+        url: QualysUrl::parse(url)?,
+        image: ImageRef::parse(image)?,
+        shared_dir: Directory::parse("shared_dir", &arguments.shared_dir)?,
+        private_dir: Directory::parse("private_dir", &arguments.private_dir)?,
+        private_dir_mode: given(&arguments.private_dir_mode).map(|mode| Mode::parse(&mode)).transpose()?,
+        limits,
+        proxy: given(&arguments.https_proxy).map(|proxy| Proxy::parse(&proxy)).transpose()?,
+        polling_interval: in_range("polling_interval", arguments.polling_interval, 30, 180, "seconds")?,
+        update_interval: in_range("update_interval", arguments.update_interval, 30, 240, "minutes")?,
+        refresh_interval: in_range("refresh_interval", arguments.refresh_interval, 10, 360, "minutes")?,
+        ca_dir: given(&arguments.ca_dir).map(|path| Directory::parse("ca_dir", &path)).transpose()?,
+        network: given(&arguments.network).map(|network| parse_network(&network)).transpose()?,
+        env: parse_env(arguments.env.as_ref())?,
+        restart_policy: given(&arguments.restart_policy).map(|policy| RestartPolicy::parse(&policy)).transpose()?,
+        privileged: arguments.privileged,
+        labels: strings("labels", arguments.labels.as_ref())?,
+    };
+    refuse_shared_in(&desired.identity_dir(), desired.shared_dir.as_str())?;
+    Ok(desired)
+}
+
+fn parse_policy(arguments: &Arguments) -> Result<Policy> {
+    let settle = Duration::try_from_secs_f64(arguments.settle)
+        .ok()
+        .filter(|settle| settle.as_secs() <= 3600)
+        .ok_or_else(|| Error::invalid(format!("settle must be 0 to 3600 seconds, got: `{}`", arguments.settle)))?;
+    let stop_timeout = in_range("stop_timeout", arguments.stop_timeout, 0, 86_400, "seconds")?;
+    Ok(Policy {
+        state: arguments.state,
+        recreate: arguments.recreate,
+        restart: arguments.restart,
+        purge: arguments.purge,
+        pull: arguments.pull,
+        image_archive: arguments
+            .image_archive
+            .as_deref()
+            .filter(|path| !path.is_empty())
+            .map(parse_archive)
+            .transpose()?,
+        credentials: parse_credentials(arguments),
+        overcommit: arguments.overcommit,
+        settle,
+        stop_timeout: stop_timeout.and_then(|seconds| i32::try_from(seconds).ok()),
+    })
+}
+
+fn parse_credentials(arguments: &Arguments) -> Option<Credentials> {
+    let (username, password) = (arguments.registry_username.as_ref()?, arguments.registry_password.as_ref()?);
+    (!username.is_empty()).then(|| Credentials { username: username.clone(), password: Secret::new(password) })
+}
+
+fn refuse_configuration(given: &BTreeSet<&'static str>) -> Result<()> {
+    let refused: Vec<_> = given.iter().filter(|name| !RUN_STATE_OPTIONS.contains(name)).copied().collect();
+    if refused.is_empty() {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "without personalization_code, qualys_url and image only the run state of an existing scanner is managed; \
+         give all three, or leave out: {}",
+        refused.join(", ")
+    )))
+}
+
+fn in_range(option: &str, value: Option<i64>, least: i64, most: i64, unit: &str) -> Result<Option<i64>> {
+    match value {
+        Some(value) if !(least..=most).contains(&value) => {
+            Err(Error::invalid(format!("{option} must be {least} to {most} {unit}, got: `{value}`")))
+        }
+        value => Ok(value),
+    }
+}
+
+fn parse_archive(text: &str) -> Result<PathBuf> {
+    if text.starts_with('/') && !text.contains('\0') {
+        return Ok(PathBuf::from(text));
+    }
+    Err(Error::invalid(format!("image_archive must be an absolute path on the Docker host, got: `{text}`")))
+}
+
+fn parse_network(text: &str) -> Result<String> {
+    let valid = text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+    if valid {
+        return Ok(text.to_owned());
+    }
+    Err(Error::invalid(format!("network must be the name of a docker network, got: `{text}`")))
+}
+
+fn parse_env(env: Option<&BTreeMap<String, Value>>) -> Result<Environment> {
+    let mut parsed = Environment::default();
+    for (name, value) in strings("env", env)? {
+        if let Some((_, option)) = environment::OWNED.iter().find(|(owned, _)| *owned == name) {
+            return Err(Error::invalid(format!(
+                "env must not name a variable that an option owns; use {option} instead of `{name}`"
+            )));
+        }
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            return Err(Error::invalid(format!(
+                "env needs names without `=` and names and values without NUL, got: `{name}`"
+            )));
+        }
+        secret::remember_value(&value);
+        parsed.set(&name, value);
+    }
+    Ok(parsed)
+}
+
+/// The entries of a dict option whose values must be strings: YAML would turn `yes`, `010` and `1.10` into something else.
+fn strings(option: &str, dict: Option<&BTreeMap<String, Value>>) -> Result<BTreeMap<String, String>> {
+    let entries = dict.into_iter().flatten();
+    entries
+        .map(|(key, value)| match value {
+            Value::String(text) => Ok((key.clone(), text.clone())),
+            _ => Err(Error::invalid(format!("{option} needs strings as values; put the value in quotes of: `{key}`"))),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

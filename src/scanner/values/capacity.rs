@@ -1,0 +1,19 @@
+//! What a host has to give.
+
+/// What a host has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Capacity {
+    /// Bytes.
+    pub memory: u64,
+    /// Bytes; `None` where the host does not say or the engine cannot limit swap, which is not judged then.
+    pub swap: Option<u64>,
+    /// Whole CPUs.
+    pub cpus: u32,
+}
+
+impl Capacity {
+    /// Billionths of CPUs, whose sums are exact.
+    pub fn nano_cpus(&self) -> u64 {
+        u64::from(self.cpus) * 1_000_000_000
+    }
+}
