@@ -15,3 +15,5 @@ pub mod host;
 mod run;
 mod scanner;
 mod secret;
+#[cfg(test)]
+mod testing;

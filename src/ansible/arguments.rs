@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::options::TASK_ONLY;
 use crate::error::{Error, Kind, Result};
 use crate::scanner::policy::{Overcommit, Pull, Recreate, State};
 
-/// One field for each entry of [`super::options::OPTIONS`].
+/// One field for each option of a scanner: [`super::options::OPTIONS`] without [`TASK_ONLY`].
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Arguments {
@@ -43,9 +44,6 @@ pub struct Arguments {
     pub purge: bool,
     pub settle: f64,
     pub stop_timeout: Option<i64>,
-    pub docker_host: Option<String>,
-    pub timeout: i64,
-    pub scanners: Option<Value>,
     /// The options that the task itself gave.
     #[serde(skip)]
     pub given: BTreeSet<&'static str>,
@@ -53,7 +51,8 @@ pub struct Arguments {
 
 impl Arguments {
     /// Takes validated `values`.
-    pub fn new(values: Map<String, Value>, given: BTreeSet<&'static str>) -> Result<Self> {
+    pub fn new(mut values: Map<String, Value>, given: BTreeSet<&'static str>) -> Result<Self> {
+        values.retain(|name, _| !TASK_ONLY.contains(&name.as_str()));
         let arguments: Self = serde_json::from_value(Value::Object(values))
             .map_err(|_| Error::new(Kind::Internal, "an option is missing in the program; report this as a defect"))?;
         Ok(Self { given, ..arguments })

@@ -8,6 +8,7 @@
 
 mod arguments;
 mod coerce;
+mod info;
 pub mod invocation;
 pub mod json;
 pub mod module;

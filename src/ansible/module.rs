@@ -6,19 +6,21 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::arguments::Arguments;
+use super::info;
 use super::invocation::Invocation;
 use super::no_log::masked;
 use super::options::{INFO_OPTIONS, OPTIONS, TOGETHER};
 use super::reply::Reply;
+use super::request;
 use super::result::{self, Mode};
 use super::syslog;
 use super::validate::{Valid, validate};
 use crate::engine::{Docker, DockerHost};
 use crate::error::{Error, Kind, Result};
+use crate::run::failure::summary;
 use crate::run::interrupt::Interrupt;
-use crate::run::{self, Settings, info};
-use crate::scanner::desired::{self, Request};
+use crate::run::{self, Settings};
+use crate::scanner::desired;
 use crate::scanner::values::name::Name;
 
 /// The names by which Ansible knows this program.
@@ -81,7 +83,7 @@ fn manage(invocation: &Invocation, valid: Valid) -> Result<Reply> {
     let named = |name: String| move |error: Error| if is_list { error.of_scanner(name) } else { error };
     let parsed = entries.into_iter().map(|entry| {
         let name = entry.values.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        request(entry).map_err(named(name))
+        request::parse(entry).map_err(named(name))
     });
     let mut requests = parsed.collect::<Result<Vec<_>>>()?;
     desired::refuse_duplicates(&requests)?;
@@ -97,8 +99,8 @@ fn tell(valid: &Valid) -> Result<Reply> {
     let name = valid.values.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
     let name = name.map(Name::parse).transpose()?;
     let engine = engine(&valid.values)?;
-    let told = block_on(info::info(&engine, name.as_ref()))?;
-    Ok(Reply::new(&told.map_err(|error| result::told(&error))?))
+    let found = block_on(run::info::info(&engine, name.as_ref()))?;
+    Ok(info::reply(&found.map_err(|error| summary(&error))?))
 }
 
 /// The engine that a task is about; nothing is sent yet.
@@ -106,10 +108,6 @@ fn engine(values: &Map<String, Value>) -> Result<Docker> {
     let environment = std::env::var("DOCKER_HOST").ok();
     let option = values.get("docker_host").and_then(Value::as_str);
     Ok(Docker::new(DockerHost::parse(option, environment.as_deref())?, settings(values, true)?.timeout))
-}
-
-fn request(valid: Valid) -> Result<Request> {
-    super::request::parse(&Arguments::new(valid.values, valid.given)?)
 }
 
 /// A code that is a number in YAML has lost its leading zeros before anyone could see them.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::arguments::Arguments;
+use super::validate::Valid;
 use crate::error::{Error, Result};
 use crate::scanner::desired::{Desired, Request, refuse_shared_in};
 use crate::scanner::policy::{Credentials, Policy};
@@ -26,8 +27,9 @@ use crate::secret::{self, Secret};
 const RUN_STATE_OPTIONS: &[&str] =
     &["name", "overcommit", "state", "restart", "purge", "settle", "stop_timeout", "docker_host", "timeout"];
 
-/// What `arguments` mean.
-pub fn parse(arguments: &Arguments) -> Result<Request> {
+/// What the `valid` options of one scanner mean.
+pub fn parse(valid: Valid) -> Result<Request> {
+    let arguments = &Arguments::new(valid.values, valid.given)?;
     let name = Name::parse(arguments.name.as_deref().unwrap_or_default())?;
     let mut relative_limits = None;
     let desired = if let (Some(code), Some(url), Some(image)) =
@@ -171,4 +173,4 @@ fn strings(option: &str, dict: Option<&BTreeMap<String, Value>>) -> Result<BTree
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

@@ -4,10 +4,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::ansible::reply::Reply;
-use crate::engine::Failure;
-use crate::error::{Error, Kind};
+use crate::run::failure::summary;
 use crate::run::outcome::{LastLook, Outcome, ScannerOutcome};
-use crate::run::{Interrupted, NotStarted};
 use crate::scanner::command::docker_run;
 use crate::scanner::compare::Verdict;
 use crate::scanner::desired::{Desired, Request};
@@ -46,7 +44,7 @@ pub struct Mode {
 /// The reply to Ansible of a task for the scanners of `requests`: with a list (`is_list`) one entry of `results` for each.
 pub fn reply(requests: &[Request], outcome: &Outcome, is_list: bool, mode: Mode) -> Reply {
     let Outcome { scanners, host, warnings, failure } = outcome;
-    let error = failure.as_ref().map(|failed| told(&failed.error));
+    let error = failure.as_ref().map(|failed| summary(&failed.error));
     let failed_at = failure.as_ref().and_then(|failed| failed.at);
     let entries: Vec<_> = requests.iter().zip(scanners).map(|(request, it)| entry(request, it, mode)).collect();
     let diffs = requests.iter().zip(scanners).map(|(request, it)| diff(request, it));
@@ -106,31 +104,6 @@ pub fn reply(requests: &[Request], outcome: &Outcome, is_list: bool, mode: Mode)
         reply.fail(&error);
     }
     reply
-}
-
-/// The stable word for `error`, and the whole of it in one sentence: the first cause, then what came after it.
-pub fn told(error: &anyhow::Error) -> Error {
-    let kind = if error.downcast_ref::<Interrupted>().is_some() {
-        Kind::Interrupted
-    } else if let Some(error) = error.downcast_ref::<Error>() {
-        error.kind
-    } else if let Some(NotStarted(failure)) = error.downcast_ref::<NotStarted>() {
-        match failure.kind() {
-            Kind::EngineError => Kind::StartFailed,
-            kind => kind,
-        }
-    } else {
-        error.downcast_ref::<Failure>().map_or(Kind::Internal, Failure::kind)
-    };
-    let mut texts: Vec<String> = Vec::new();
-    for cause in error.chain() {
-        let text = cause.to_string();
-        if texts.last() != Some(&text) {
-            texts.push(text);
-        }
-    }
-    texts.reverse();
-    Error::new(kind, texts.join("; "))
 }
 
 /// What the result says of one scanner.

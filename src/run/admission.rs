@@ -222,9 +222,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::ansible::request::tests::request;
     use crate::engine::fake::made;
     use crate::scanner::observed::Note;
+    use crate::testing::request;
 
     /// Between a look at the scanner and one at all containers, another run may begin to replace it.
     #[test]

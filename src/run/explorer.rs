@@ -10,15 +10,15 @@ use futures_util::future::{Either, select};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::failure::summary;
 use super::interrupt::Interrupt;
 use super::outcome::{LastLook, Outcome, ScannerOutcome};
 use super::{Settings, run};
-use crate::ansible::request::tests::{parse, request};
-use crate::ansible::result::told;
 use crate::engine::fake::{FOREIGN, Fake, Fault, World, made};
 use crate::scanner::desired::Request;
 use crate::scanner::observed::{Observed, Status};
 use crate::scanner::values::restart_policy::RestartPolicy;
+use crate::testing::{parse, request};
 
 /// For each call; no time passes but that of the runtime's own clock.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -164,7 +164,7 @@ pub(super) struct ScannerRun {
 
 impl ScannerRun {
     fn new(mut outcome: Outcome) -> Self {
-        let failure = outcome.failure.map(|failed| told(&failed.error));
+        let failure = outcome.failure.map(|failed| summary(&failed.error));
         Self {
             scanner: outcome.scanners.pop().unwrap(),
             failure: failure.map(|error| (error.message.clone(), error.kind.word())),

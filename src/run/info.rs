@@ -1,38 +1,40 @@
 //! `qcss_scanner_info`: what scanners there are, and what of the host is left. Never changes anything.
 
 use anyhow::Result;
-use serde::Serialize;
 
 use super::admission::{ROOTLESS, capacity};
-use crate::ansible::result::{Container, Scanner};
 use crate::engine::Engine;
 use crate::scanner::allocation::{Host, allocations};
 use crate::scanner::inventory::{InventoryEntry, inventory};
+use crate::scanner::observed::Observed;
 use crate::scanner::values::name::Name;
 
 /// Said of a scanner with two containers.
 const UNFINISHED: &str =
     "a replacement is under way or was interrupted, which the next run of qcss_scanner for it sets right";
 
-/// The result.
-#[derive(Debug, Serialize)]
+/// What `qcss_scanner_info` found.
+#[derive(Debug)]
 pub struct Info {
-    changed: bool,
-    msg: String,
-    scanners: Vec<Entry>,
-    host: Host,
-    overcommitted: bool,
-    unlimited: usize,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<String>,
+    /// The scanners that were asked for, by name.
+    pub scanners: Vec<FoundScanner>,
+    /// How many scanners the engine has.
+    pub total: usize,
+    /// How many of them have no limits.
+    pub unlimited: usize,
+    /// The host's figures, with all of them on it.
+    pub host: Host,
+    /// For people.
+    pub warnings: Vec<String>,
 }
 
-/// One scanner, with the keys that `qcss_scanner` has for it.
-#[derive(Debug, Serialize)]
-struct Entry {
-    name: String,
-    container: Container,
-    scanner: Scanner,
+/// One scanner of the engine.
+#[derive(Debug)]
+pub struct FoundScanner {
+    /// Its own name, also where its container has a temporary one.
+    pub name: String,
+    /// Its container.
+    pub container: Observed,
 }
 
 /// Tells of all scanners of the engine, or of the one called `name`; the host's figures count all of them.
@@ -47,22 +49,18 @@ pub async fn info<E: Engine>(engine: &E, name: Option<&Name>) -> Result<Info> {
     let unfinished = all.iter().filter(|scanner| scanner.is_unfinished());
     warnings.extend(unfinished.map(|scanner| format!("{UNFINISHED}: `{}`", scanner.name)));
     let wanted = all.iter().filter(|scanner| name.is_none_or(|name| name.as_str() == scanner.name));
-    let scanners: Vec<_> = wanted.map(Entry::from).collect();
     let unlimited = all.iter().map(|scanner| scanner.container.limits);
     Ok(Info {
-        changed: false,
-        msg: format!("{} of {} scanners", scanners.len(), all.len()),
-        scanners,
-        host,
-        overcommitted: host.is_overcommitted(),
+        scanners: wanted.map(FoundScanner::from).collect(),
+        total: all.len(),
         unlimited: unlimited.filter(|limits| limits.memory.is_none() && limits.cpus.is_none()).count(),
+        host,
         warnings,
     })
 }
 
-impl From<&InventoryEntry<'_>> for Entry {
+impl From<&InventoryEntry<'_>> for FoundScanner {
     fn from(scanner: &InventoryEntry) -> Self {
-        let container = scanner.container;
-        Self { name: scanner.name.to_owned(), container: Container::from(container), scanner: Scanner::from(container) }
+        Self { name: scanner.name.to_owned(), container: scanner.container.clone() }
     }
 }

@@ -7,6 +7,7 @@ mod admission;
 mod execute;
 #[cfg(test)]
 mod explorer;
+pub mod failure;
 mod images;
 pub mod info;
 pub mod interrupt;

@@ -5,12 +5,12 @@ use tempfile::TempDir;
 
 use super::explorer::{DYING, ScannerRun, engine, old, outcome, with_directories};
 use super::outcome::LastLook;
-use crate::ansible::request::tests::{parse, request};
 use crate::engine::fake::{Fake, Fault, made};
 use crate::engine::{Engine, Failure};
 use crate::scanner::desired::Request;
 use crate::scanner::observed::{Note, Observed, Status};
 use crate::scanner::values::restart_policy::RestartPolicy;
+use crate::testing::{parse, request};
 
 /// The directories of a scanner.
 fn directories() -> TempDir {

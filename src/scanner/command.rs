@@ -86,7 +86,7 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ansible::request::tests::request;
+    use crate::testing::request;
     use serde_json::{Value, json};
 
     fn command(options: &Value) -> String {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::desired::Desired;
 use super::observed::Observed;
-use super::operation::Change;
+use super::operation::{Change, Update};
 use super::values::environment::{self, Environment};
 use super::values::image::WantedImage;
 use super::values::limits::{ActualLimits, Limits, MemorySwap};
@@ -231,6 +231,27 @@ impl List {
         let change = cpus.map(|cpus| Change::Cpus(cpus, actual.cpu_period));
         self.add("cpus", shown(actual.cpus), shown(cpus), actual.has_cpus(cpus), way(change));
     }
+}
+
+/// What the live differences among `comparisons` need.
+pub fn live_update(desired: &Desired, observed: &Observed, comparisons: &[Comparison]) -> Update {
+    let mut changes = Vec::new();
+    for field in comparisons {
+        if let Verdict::Differs(Way::Update(change)) = field.verdict
+            && !changes.contains(&change)
+        {
+            changes.push(change);
+        }
+    }
+    let (has, wants) = (&observed.limits, &desired.limits);
+    // To the kernel no limit is the most there is; to the host's bookkeeping it is nothing.
+    let swap = |swap| match swap {
+        Some(MemorySwap::Bytes(bytes)) => bytes,
+        Some(MemorySwap::Unlimited) | None => 0,
+    };
+    let grows =
+        wants.memory() > has.memory || wants.cpus > has.cpus || swap(wants.memory_swap()) > swap(has.memory_swap);
+    Update { changes, grows }
 }
 
 #[cfg(test)]

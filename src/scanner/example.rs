@@ -1,4 +1,4 @@
-//! For tests: the scanner that [`crate::ansible::request::tests::request`] wants, as it is after the vendor's command was typed, and
+//! For tests: the scanner that [`crate::testing::request`] wants, as it is after the vendor's command was typed, and
 //! words for what may be different about one.
 
 use super::observed::{Observed, Status};

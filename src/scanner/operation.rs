@@ -3,9 +3,6 @@
 //! There is one kind of operation and one executor for it, `crate::run::execute`. An operation names containers by their role,
 //! so that a plan can be made, shown and compared before any of its containers exists.
 
-use super::compare::{Comparison, Verdict, Way};
-use super::desired::Desired;
-use super::observed::Observed;
 use super::values::directory::{Directory, Mode};
 use super::values::limits::{Cpus, MemorySwap};
 use super::values::restart_policy::RestartPolicy;
@@ -143,26 +140,5 @@ impl Update {
     /// The restart policy alone.
     pub fn restart_policy(policy: RestartPolicy) -> Self {
         Self { changes: vec![Change::RestartPolicy(policy)], grows: false }
-    }
-
-    /// What the live differences among `comparisons` need.
-    pub(super) fn of(desired: &Desired, observed: &Observed, comparisons: &[Comparison]) -> Self {
-        let mut changes = Vec::new();
-        for field in comparisons {
-            if let Verdict::Differs(Way::Update(change)) = field.verdict
-                && !changes.contains(&change)
-            {
-                changes.push(change);
-            }
-        }
-        let (has, wants) = (&observed.limits, &desired.limits);
-        // To the kernel no limit is the most there is; to the host's bookkeeping it is nothing.
-        let swap = |swap| match swap {
-            Some(MemorySwap::Bytes(bytes)) => bytes,
-            Some(MemorySwap::Unlimited) | None => 0,
-        };
-        let grows =
-            wants.memory() > has.memory || wants.cpus > has.cpus || swap(wants.memory_swap()) > swap(has.memory_swap);
-        Self { changes, grows }
     }
 }

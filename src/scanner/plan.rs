@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::compare::{Comparison, Verdict, Way, compare, describe};
+use super::compare::{Comparison, Verdict, Way, compare, describe, live_update};
 use super::desired::{Desired, Request};
 use super::observation::{Observation, OnHost};
 use super::observed::{Observed, Status};
@@ -220,7 +220,7 @@ impl Plan {
             for_replacement.push("state");
         }
         let replace = !for_replacement.is_empty() || policy.recreate == Recreate::Always;
-        let update = Update::of(desired, observed, &self.comparisons);
+        let update = live_update(desired, observed, &self.comparisons);
         self.differences.extend(self.comparisons.iter().filter_map(|field| difference(field, replace)));
         if replace {
             refusal::refuse_replacement(policy, observed, &for_replacement)?;

@@ -45,6 +45,8 @@ mod interrupted;
 #[cfg(test)]
 mod late;
 #[cfg(test)]
+mod layout;
+#[cfg(test)]
 mod neighbours;
 #[cfg(test)]
 mod overcommit;

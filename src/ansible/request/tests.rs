@@ -1,21 +1,7 @@
 use super::*;
-use crate::ansible::options::{OPTIONS, TOGETHER};
-use crate::ansible::validate::validate;
+use crate::testing::{parse, request};
 use rstest::rstest;
 use serde_json::json;
-
-/// A request from `options` on top of the least that makes a scanner.
-pub(crate) fn request(options: &Value) -> Result<Request> {
-    let mut all =
-        json!({"name": "scanner", "personalization_code": "code-4711", "qualys_url": "US1", "image": "qualys/qcsa"});
-    all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
-    parse(&all)
-}
-
-pub(crate) fn parse(options: &Value) -> Result<Request> {
-    let valid = validate("qcss_scanner", OPTIONS, TOGETHER, options.as_object().unwrap())?;
-    super::parse(&Arguments::new(valid.values, valid.given)?)
-}
 
 #[test]
 fn options_reach_the_environment_as_the_vendor_names_them() {

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use rstest::rstest;
 
 use super::*;
-use crate::ansible::request::tests::{parse, request};
 use crate::error::{Error, Kind};
 use crate::run::outcome::Failed;
 use crate::scanner::allocation::{Allocation, Host};
@@ -17,6 +16,7 @@ use crate::scanner::plan::Plan;
 use crate::scanner::replacement::Containers;
 use crate::scanner::values::capacity::Capacity;
 use crate::scanner::values::directory::Mode as DirectoryMode;
+use crate::testing::{parse, request};
 
 const REAL: Mode = Mode { check: false, diff: true };
 const CHECK: Mode = Mode { check: true, diff: true };
@@ -179,21 +179,6 @@ fn a_failure_says_what_came_of_it_the_first_cause_first() {
         json!([reply["changed"], reply["actions"], reply["rolled_back"], reply["error"], reply["msg"]]),
         json!([true, ["roll_back"], true, "start_failed", "it ended; the old scanner is back"])
     );
-}
-
-#[rstest]
-#[case::of_this_program(anyhow::Error::new(Error::new(Kind::Overcommit, "too much")), "overcommit")]
-#[case::of_the_engine(anyhow::Error::new(Failure::TimedOut(std::time::Duration::from_secs(1))), "timeout")]
-#[case::of_a_start(anyhow::Error::new(NotStarted(Failure::Conflict("no".to_owned()))), "start_failed")]
-#[case::of_a_start_without_an_answer(
-    anyhow::Error::new(NotStarted(Failure::TimedOut(std::time::Duration::ZERO))),
-    "timeout"
-)]
-#[case::of_a_signal(anyhow::Error::new(Failure::Lost).context(Interrupted).context("more"), "interrupted")]
-#[case::unknown(anyhow::anyhow!("what is this"), "internal")]
-fn the_word_for_an_error_is_found_below_what_was_said_about_it(#[case] error: anyhow::Error, #[case] word: &str) {
-    assert_eq!(told(&error).kind.word(), word);
-    assert_eq!(told(&error.context("the rest")).kind.word(), word);
 }
 
 #[test]

@@ -3,13 +3,12 @@ use serde_json::{Value, json};
 use super::super::fixtures::{container, lines, said};
 use super::super::translate::{REPLACES, RESTART_POLICY, WAS_UP};
 use super::*;
-use crate::ansible::options::OPTIONS;
-use crate::ansible::request::tests::request;
 use crate::scanner::compare::tests::ELSEWHERE;
 use crate::scanner::compare::{EngineTraits, Verdict, compare};
 use crate::scanner::example::by_hand;
 use crate::scanner::values::environment::Environment;
 use crate::scanner::values::image::WantedImage;
+use crate::testing::{option_names, request};
 
 fn desired(options: &Value) -> Desired {
     request(options).unwrap().desired.unwrap()
@@ -129,7 +128,7 @@ fn nothing_is_left_to_do_for_a_scanner_that_was_just_made() {
     let same: Vec<_> = all.iter().filter(|it| it.verdict == Verdict::Same).map(|it| it.field).collect();
     assert_eq!(same, [""; 0], "not set to anything else above");
     let given = every_option();
-    let options = OPTIONS.iter().map(|option| option.name).filter(|name| !ELSEWHERE.contains(name));
+    let options = option_names().filter(|name| !ELSEWHERE.contains(name));
     let missing: Vec<_> = options.filter(|name| given.get(*name).is_none()).collect();
     assert_eq!(missing, [""; 0], "not given above");
 }

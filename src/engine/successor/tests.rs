@@ -2,8 +2,8 @@ use serde_json::{Value, json};
 
 use super::super::fixtures::{self, container, image, lines, said};
 use super::*;
-use crate::ansible::request::tests::request;
 use crate::scanner::values::environment::Environment;
+use crate::testing::request;
 
 /// The successor's body and further networks, as they go over the wire.
 fn successor_json(options: &Value, old: &Value, image: Option<&Value>) -> Value {

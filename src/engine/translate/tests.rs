@@ -181,7 +181,7 @@ fn the_vendors_limited_sample_as_podman_reports_it() {
     let options = json!({
         "personalization_code": "21808056913298", "memory": "1024M", "memory_swap": "2048M", "cpus": 1,
     });
-    let desired = crate::ansible::request::tests::request(&options).unwrap().desired.unwrap();
+    let desired = crate::testing::request(&options).unwrap().desired.unwrap();
     let wanted = crate::scanner::values::image::WantedImage::Local { id: format!("sha256:{image_id}"), env: image_env };
     let labelling = crate::scanner::compare::EngineTraits { labels_enforced: true, swap_accounting: true };
     for field in crate::scanner::compare::compare(&desired, &seen, &wanted, labelling) {

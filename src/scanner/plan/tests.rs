@@ -9,7 +9,7 @@ use super::super::values::directory::Mode;
 use super::super::values::mount;
 use super::super::values::restart_policy::RestartPolicy;
 use super::*;
-use crate::ansible::request::tests::{parse, request};
+use crate::testing::{parse, request};
 
 const GIB: u64 = 1 << 30;
 const DIRECTORY: OnHost = OnHost::Directory(Mode::from_bits(0o755));
