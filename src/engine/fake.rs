@@ -1,8 +1,10 @@
 //! An engine in memory, for tests: it can refuse, lose answers, answer late or never, carry out what nobody waits for any more,
 //! end and come back; and it knows the truth.
 
+mod made;
+mod world;
+
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
 use std::future::pending;
 use std::io;
 use std::time::Duration;
@@ -12,29 +14,23 @@ use hyper::body::Bytes;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
+use self::made::image_of;
+pub use self::made::made;
+use self::world::Call;
+pub use self::world::{FOREIGN, World};
 use super::{DockerHost, Engine, Failure, Info, Listed, LocalImage};
 use crate::scanner::admission::Neighbour;
 use crate::scanner::desired::Desired;
-use crate::scanner::observed::{Note, Observed, Status};
-use crate::scanner::operation::{Change, Update};
+use crate::scanner::observed::{Note, Observed};
+use crate::scanner::operation::Update;
 use crate::scanner::policy::Credentials;
-use crate::scanner::values::environment::Environment;
 use crate::scanner::values::image::ImageRef;
-use crate::scanner::values::limits::ActualLimits;
-use crate::scanner::values::mount::{self, Mount};
+use crate::scanner::values::mount;
 use crate::scanner::values::name::Name;
 use crate::scanner::values::restart_policy::RestartPolicy;
 
 /// How long an engine that ended is away.
 const AWAY: Duration = Duration::from_secs(1);
-/// After its start, a scanner that dies is up for so long.
-const LIFE: Duration = Duration::from_millis(50);
-/// When a test's time begins.
-const BIRTH: jiff::Timestamp = jiff::Timestamp::UNIX_EPOCH;
-
-/// The id of a container that somebody else makes.
-pub const FOREIGN: &str = "foreign";
-
 /// What becomes of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -66,20 +62,6 @@ pub enum Fault {
     TermAfter,
 }
 
-/// One call that changes something.
-#[derive(Debug, Clone)]
-enum Call {
-    Create(String, Box<Observed>),
-    Connect(String),
-    Start(String),
-    Stop(String),
-    Restart(String),
-    Unpause(String),
-    Remove(String),
-    Rename(String, String),
-    Update(String, Update),
-}
-
 /// The engine.
 pub struct Fake {
     world: RefCell<World>,
@@ -101,32 +83,11 @@ pub struct Fake {
 /// Before a call, see [`Fake::before_call`].
 pub type BeforeCall = dyn Fn(&str, &mut World) -> Result<(), Failure>;
 
-/// What there is, and what happened to it.
-#[derive(Debug, Clone, Default)]
-pub struct World {
-    /// All containers.
-    pub containers: Vec<Observed>,
-    /// Ids of images whose containers end soon after their start, and of those that cannot be started.
-    pub dying: BTreeSet<String>,
-    /// Ids of successors that lack a network.
-    pub unconnected: BTreeSet<String>,
-    /// One of these was started.
-    pub incomplete: bool,
-    stopped_by_hand: BTreeSet<String>,
-    dies_at: Vec<(String, Instant)>,
-    born: usize,
-    starts: i64,
-    /// What happened, for a failure's message.
-    pub log: Vec<String>,
-    /// Two containers ran at the same time.
-    pub doubled: bool,
-}
-
 impl Fake {
     /// An engine that has `containers`.
     pub fn new(containers: Vec<Observed>, timeout: Duration) -> Self {
         Self {
-            world: RefCell::new(World { containers, ..World::default() }),
+            world: RefCell::new(World::new(containers)),
             fault: Cell::new(None),
             calls: Cell::new(0),
             timeout,
@@ -251,250 +212,8 @@ impl Fake {
     }
 }
 
-impl Call {
-    const fn kind(&self) -> &'static str {
-        match self {
-            Self::Create(..) => "create",
-            Self::Connect(_) => "connect",
-            Self::Start(_) => "start",
-            Self::Stop(_) => "stop",
-            Self::Restart(_) => "restart",
-            Self::Unpause(_) => "unpause",
-            Self::Remove(_) => "remove",
-            Self::Rename(..) => "rename",
-            Self::Update(..) => "update",
-        }
-    }
-}
-
 fn refusal() -> Failure {
     Failure::Refused { status: 500, message: "a fault on purpose".to_owned() }
-}
-
-impl World {
-    fn carry_out(&mut self, call: &Call) -> Result<(), Failure> {
-        self.age();
-        let done = self.do_it(call);
-        self.log.push(format!("{} {}: {}", call.kind(), call.about(), if done.is_ok() { "done" } else { "refused" }));
-        let up = self.containers.iter().filter(|it| it.status.is_up() && it.id != FOREIGN).count();
-        if up > 1 && !self.doubled {
-            self.doubled = true;
-            self.log.push("two run".to_owned());
-        }
-        done
-    }
-
-    fn do_it(&mut self, call: &Call) -> Result<(), Failure> {
-        match call {
-            Call::Create(name, container) => {
-                self.free(name, "")?;
-                self.born += 1;
-                let id = format!("made-{}", self.born);
-                if container.replaces.is_some() && container.is_scanner() {
-                    self.unconnected.insert(id.clone());
-                }
-                self.containers.push(Observed { id, name: name.clone(), ..(**container).clone() });
-            }
-            Call::Connect(id) => {
-                self.get(id)?;
-                self.unconnected.remove(id);
-            }
-            Call::Start(id) => {
-                let status = self.get(id)?.status;
-                if status == Status::Paused {
-                    return Err(Failure::Conflict("cannot start a paused container".to_owned()));
-                }
-                if !status.is_up() {
-                    self.starts(id)?;
-                }
-            }
-            Call::Stop(id) => {
-                let container = self.get(id)?;
-                if container.status.is_up() {
-                    container.status = Status::Exited;
-                    self.ended(id);
-                }
-            }
-            Call::Restart(id) => {
-                self.get(id)?.status = Status::Exited;
-                self.starts(id)?;
-            }
-            Call::Unpause(id) => self.get(id)?.status = Status::Running,
-            Call::Remove(id) => {
-                self.get(id)?;
-                self.containers.retain(|it| it.id != *id);
-            }
-            Call::Rename(id, name) => {
-                self.get(id)?;
-                self.free(name, id)?;
-                self.get(id)?.name.clone_from(name);
-            }
-            Call::Update(id, update) => {
-                let container = self.get(id)?;
-                if !container.is_updatable() {
-                    return Err(Failure::NotFound("page not found".to_owned()));
-                }
-                for change in &update.changes {
-                    match *change {
-                        Change::Memory(memory, swap) => {
-                            (container.limits.memory, container.limits.memory_swap) = (Some(memory), Some(swap));
-                        }
-                        Change::Cpus(cpus, period) => {
-                            (container.limits.cpus, container.limits.cpu_period) = (Some(cpus), period);
-                        }
-                        Change::RestartPolicy(policy) => container.restart_policy = policy,
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn get(&mut self, id: &str) -> Result<&mut Observed, Failure> {
-        let gone = || Failure::NotFound(format!("No such container: {id}"));
-        self.containers.iter_mut().find(|it| it.id == id).ok_or_else(gone)
-    }
-
-    fn free(&self, name: &str, id: &str) -> Result<(), Failure> {
-        if self.containers.iter().all(|it| it.name != name || it.id == id) {
-            return Ok(());
-        }
-        Err(Failure::Conflict(format!("The container name \"/{name}\" is already in use by container")))
-    }
-
-    fn prune(&mut self) {
-        self.log.push("somebody removes what does not run".to_owned());
-        self.age();
-        self.containers.retain(|it| it.status.is_up());
-    }
-
-    fn take_name(&mut self) {
-        let name = "scanner".to_owned();
-        if self.free(&name, "").is_ok() {
-            self.log.push("somebody takes the name".to_owned());
-            let (id, image) = (FOREIGN.to_owned(), "nginx".to_owned());
-            self.containers.push(Observed { id, name, image, status: Status::Running, ..Observed::default() });
-        }
-    }
-
-    fn starts(&mut self, id: &str) -> Result<(), Failure> {
-        self.starts += 1;
-        if self.unconnected.contains(id) {
-            self.incomplete = true;
-            self.log.push("it lacks a network".to_owned());
-        }
-        let at = BIRTH + jiff::SignedDuration::from_secs(self.starts);
-        let container = self.get(id)?;
-        container.status = Status::Running;
-        container.started_at = Some(at);
-        let dies = container.image_id.clone();
-        self.stopped_by_hand.remove(id);
-        if self.dying.contains(&dies) {
-            self.dies_at.push((id.to_owned(), Instant::now() + LIFE));
-        }
-        Ok(())
-    }
-
-    fn ended(&mut self, id: &str) {
-        self.stopped_by_hand.insert(id.to_owned());
-        self.dies_at.retain(|(it, _)| it != id);
-    }
-
-    /// What ends by itself has ended by now.
-    fn age(&mut self) {
-        let now = Instant::now();
-        for (id, _) in self.dies_at.extract_if(.., |(_, at)| *at <= now).collect::<Vec<_>>() {
-            if let Ok(container) = self.get(&id) {
-                let again = container.restart_policy != RestartPolicy::No;
-                container.status = if again { Status::Restarting } else { Status::Exited };
-                container.exit_code = 3;
-            }
-        }
-    }
-
-    /// dockerd ends and starts again: policies are at work, for the stopped ones too (seen on 20.10), not for the created ones.
-    fn restart(&mut self) {
-        self.log.push("the engine restarts".to_owned());
-        for container in &mut self.containers {
-            let by_hand = self.stopped_by_hand.contains(&container.id);
-            let comes_back = match container.restart_policy {
-                RestartPolicy::No => false,
-                RestartPolicy::Always => true,
-                RestartPolicy::OnFailure(_) | RestartPolicy::UnlessStopped => !by_hand,
-            };
-            if container.status != Status::Created && !container.podman {
-                container.status = if comes_back { Status::Running } else { Status::Exited };
-            }
-        }
-        self.doubled |= self.containers.iter().filter(|it| it.status.is_up()).count() > 1;
-    }
-}
-
-impl Call {
-    fn about(&self) -> String {
-        match self {
-            Self::Create(name, _) => name.clone(),
-            Self::Rename(id, name) => format!("{id} to {name}"),
-            Self::Update(id, update) => format!("{id} {:?}", update.changes),
-            Self::Connect(id)
-            | Self::Start(id)
-            | Self::Stop(id)
-            | Self::Restart(id)
-            | Self::Unpause(id)
-            | Self::Remove(id) => id.clone(),
-        }
-    }
-}
-
-/// The container that a task's `desired` makes, without id and name.
-pub fn made(desired: &Desired) -> Observed {
-    let Desired {
-        code: _,
-        url: _,
-        image,
-        shared_dir: _,
-        private_dir: _,
-        private_dir_mode: _,
-        limits,
-        proxy: _,
-        polling_interval: _,
-        update_interval: _,
-        refresh_interval: _,
-        ca_dir: _,
-        network,
-        env: _,
-        restart_policy,
-        privileged,
-        labels,
-    } = desired;
-    let mount = |source: &str, destination: &str| Mount::new(source, destination, true, "z");
-    let ca = desired.ca_dir.as_ref().map(|ca_dir| mount(ca_dir.as_str(), mount::CA));
-    let image = image_of(image.as_str());
-    Observed {
-        image: desired.image.as_str().to_owned(),
-        image_id: image.id,
-        env: image.env.overlaid(&desired.variables()),
-        image_env: Some(image.env),
-        limits: ActualLimits::from(limits),
-        mounts: [
-            mount(desired.shared_dir.as_str(), mount::SHARED),
-            mount(desired.identity_dir().as_str(), mount::PRIVATE),
-        ]
-        .into_iter()
-        .chain(ca)
-        .collect(),
-        network: network.clone().unwrap_or_else(|| "bridge".to_owned()),
-        restart_policy: restart_policy.unwrap_or_default(),
-        privileged: privileged.unwrap_or_default(),
-        labels: labels.clone(),
-        ..Observed::default()
-    }
-}
-
-/// Every image name is an image: `qualys/qcsa:2` has the id `sha256:qualys/qcsa:2`.
-fn image_of(name: &str) -> LocalImage {
-    let env = Environment::from_entries([&"PATH=/bin".to_owned()]);
-    LocalImage { id: format!("sha256:{name}"), digests: Vec::new(), env }
 }
 
 impl Engine for Fake {

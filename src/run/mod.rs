@@ -14,6 +14,7 @@ pub mod interrupt;
 mod observe;
 pub mod outcome;
 mod reach;
+mod recover;
 mod retry;
 mod settle;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use self::interrupt::Interrupt;
 use self::observe::wanted;
 use self::outcome::{Failed, LastLook, Outcome, ScannerOutcome, is_restored};
 pub use self::reach::Interrupted;
+use self::recover::recover_all;
 use self::retry::Tries;
 use crate::engine::{Engine, Listed};
 use crate::host::lock::{self, LockKey};
@@ -141,18 +143,6 @@ async fn prepare<E: Engine>(
     Ok(looks)
 }
 
-/// Puts in order what an earlier run left half-way, although the task was `refused`: the scanner may be down because of it.
-async fn recover_all<E: Engine>(runs: &[Run<'_, E>], outcomes: &mut [ScannerOutcome], mut refused: Failed) -> Failed {
-    for (at, (run, outcome)) in runs.iter().zip(outcomes).enumerate() {
-        match run.recover_only(outcome).await {
-            Ok(false) => {}
-            Ok(true) => refused.refused = false,
-            Err(error) => return Failed { at: Some(at), refused: false, error },
-        }
-    }
-    refused
-}
-
 /// What was observed of a scanner, and the plan that it led to.
 struct Look {
     containers: Containers,
@@ -205,13 +195,6 @@ impl<E: Engine> Run<'_, E> {
         Ok(Look { containers, recovery, observation, plan })
     }
 
-    /// What a replacement that is half-way is to come to.
-    fn recovery(&self, containers: &Containers) -> Option<Goal> {
-        let runs = self.request.policy.state == State::Started;
-        let goal = |halfway| Goal::recovery(&self.request.name, halfway, runs, self.may_start());
-        containers.halfway().map(goal)
-    }
-
     async fn plan(&self, observed: Option<Observed>, containers: &Containers) -> Result<(Observation, Plan)> {
         let mut observation = observe::observation(self.engine, self.request, observed, containers).await?;
         if let Some(desired) = wanted(self.request) {
@@ -260,29 +243,6 @@ impl<E: Engine> Run<'_, E> {
         }
         // What only was updated may have been flapping all along, and what was started may begin to.
         self.look_for_flapping(found.as_ref().and_then(|found| found.current.as_ref())).await
-    }
-
-    /// Puts a replacement that is half-way in order and does no more; whether there was one.
-    async fn recover_only(&self, outcome: &mut ScannerOutcome) -> Result<bool> {
-        let containers = self.containers().await?;
-        if containers.halfway().is_none() || containers.stranger().is_some() {
-            return Ok(false);
-        }
-        outcome.reached = true;
-        let timeout = self.settings.timeout;
-        let mut executor = Executor::new(self.engine, self.request, self.images, self.interrupt, timeout, containers);
-        let recovered = self.recover(&mut executor).await;
-        self.conclude(executor, recovered, outcome).await.1.map(|()| true)
-    }
-
-    /// Waits for other runs, and puts in order what is half-way then.
-    async fn recover(&self, executor: &mut Executor<'_, E>) -> Result<()> {
-        let scanner_lock = self.interrupt.guard(self.lock_key().await?.lock(self.patience())).await??;
-        executor.begin(scanner_lock, self.containers().await?);
-        let Some(goal) = self.recovery(executor.seen()) else { return Ok(()) };
-        executor.recover(goal, self.may_start()).await?;
-        executor.recovered(self.containers().await?);
-        Ok(())
     }
 
     /// Takes down what came of `executor`'s work, which ended as `changed`; what is there now.
