@@ -2,18 +2,18 @@
 
 use std::fmt;
 
-/// The stable words of the result's `error` key (`design.md`, Result).
+/// The stable words of the result's `error` key (`docs/results.md`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// An option, or a combination of options, cannot be meant.
+    /// An option, or a combination of options, is not valid.
     InvalidArguments,
     /// Nothing that speaks the Docker API answers at `docker_host`.
     EngineUnreachable,
     /// The user who runs the module may not do this.
     PermissionDenied,
-    /// The image is not there and there is no way to get it.
+    /// The engine does not have the image and cannot get it.
     ImageNotFound,
-    /// The container of that name is something else.
+    /// The container of that name is not a scanner.
     NotAScanner,
     /// Another container uses the code, the private directory or the name.
     AlreadyInUse,
@@ -29,14 +29,14 @@ pub enum Kind {
     EngineError,
     /// A call, or the wait for another run, took too long.
     Timeout,
-    /// A signal ended the run before its time.
+    /// A signal ended the run.
     Interrupted,
     /// A defect of this program.
     Internal,
 }
 
 impl Kind {
-    /// All of them, in the order of the contract.
+    /// All of them, in the order of the documentation.
     pub const ALL: &[Self] = &[
         Self::InvalidArguments,
         Self::EngineUnreachable,
@@ -90,7 +90,7 @@ impl Error {
         Self { kind, message: message.into() }
     }
 
-    /// Bad input: the most frequent one has a name of its own.
+    /// [`Kind::InvalidArguments`].
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(Kind::InvalidArguments, message)
     }

@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Writes `text` and a line feed; a reader that is gone cannot be told anything anyway.
+/// Writes `text` and a line feed; errors are ignored, since nobody reads a closed stdout.
 fn print(text: &str, exit_code: u8) -> ExitCode {
     let mut stdout = std::io::stdout().lock();
     let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());

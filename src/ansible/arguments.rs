@@ -1,4 +1,4 @@
-//! The options of one task with their types: what the user typed, not yet what is meant ([`super::request`]).
+//! The options of one scanner with their types, as the user gave them; [`super::request`] turns them into what they mean.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -32,7 +32,7 @@ impl Invocation {
             .map_err(|cause| Error::invalid(format!("cannot use the arguments file `{}`: {cause}", path.display())))
     }
 
-    /// Parts the keys that Ansible adds from the user's.
+    /// Separates the keys that Ansible adds from the user's.
     fn parse(bytes: &[u8]) -> Result<Self, String> {
         let Value::Object(entries) = json::parse(bytes)? else {
             return Err("it is not a JSON object".to_owned());
@@ -63,7 +63,7 @@ impl Invocation {
     }
 }
 
-/// A text; anything else, which Ansible does not send, is as good as none.
+/// A string; anything else, which Ansible does not send, counts as empty.
 fn text(value: Value) -> String {
     if let Value::String(text) = value { text } else { String::new() }
 }

@@ -1,5 +1,5 @@
 //! Reads the JSON that Python writes, which is a little more than JSON: `NaN`, `Infinity`, lone surrogates and integers of
-//! any size. What JSON (or a Rust string) cannot hold is carried over as text, for the options to refuse it by name.
+//! any size. What JSON (or a Rust string) cannot hold is kept as a string, so that validation refuses it by the option's name.
 
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ pub fn parse(bytes: &[u8]) -> Result<Value, String> {
     })
 }
 
-/// Rewrites what only Python understands.
+/// Rewrites what only Python's parser accepts.
 fn to_strict(text: &str) -> String {
     let mut strict = String::with_capacity(text.len());
     let mut rest = text;
@@ -97,7 +97,7 @@ fn copy_number(text: &str, strict: &mut String) -> usize {
     } else {
         number.parse::<f64>().is_ok_and(f64::is_finite)
     };
-    // A leading zero or a stray `-` is no JSON; the parser says so.
+    // A leading zero or a stray `-` is not JSON; the parser says so.
     let digits = number.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit());
     if fits || (whole && (!digits || number.len() < 19)) || number.parse::<f64>().is_err() {
         strict.push_str(number);

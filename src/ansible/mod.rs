@@ -1,10 +1,10 @@
-//! What Ansible and this program say to each other: an arguments file in, one JSON line out.
+//! The module as Ansible sees it: an arguments file in, one JSON line out.
 //!
 //! ```text
-//! file ─ json ─ invocation ─ options + coerce + validate ─ arguments ─▶ the run ─▶ reply ─ redact ─▶ stdout
+//! file ─▶ json ─▶ invocation ─▶ validate (options, coerce) ─▶ arguments ─▶ request ─▶ the run ─▶ result ─▶ reply ─▶ stdout
 //! ```
 //!
-//! A binary module gets none of `AnsibleModule`'s services, so they are redone here: its order, its words, its coercions.
+//! A binary module gets none of `AnsibleModule`'s services, so they are done here: in its order, in its words, with its conversions.
 
 mod arguments;
 mod coerce;

@@ -1,4 +1,4 @@
-//! The module as Ansible calls it: an arguments file in, a reply out, whatever happens in between.
+//! Answers one call by Ansible: an arguments file in, a reply out, also after a panic.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -27,7 +27,7 @@ use crate::scanner::values::name::Name;
 const MODULE: &str = "qcss_scanner";
 const INFO: &str = "qcss_scanner_info";
 
-/// [`TOGETHER`] of the module that only tells.
+/// [`TOGETHER`] of `qcss_scanner_info`.
 const NONE_TOGETHER: &[&[&str]] = &[];
 
 /// The longest time that one engine call may be given: a day.
@@ -40,7 +40,7 @@ pub fn answer(path: &Path) -> Reply {
 
 /// The reply of `work`, whatever happens in it.
 fn guarded(work: impl FnOnce() -> Result<Reply>) -> Reply {
-    // The panic's own message would end up in the result, and it may hold anything.
+    // A panic's message may hold a secret, and would go to stderr, which Ansible shows.
     std::panic::set_hook(Box::new(|_| {}));
     catch_unwind(AssertUnwindSafe(work)).map_or_else(
         |_| {
@@ -103,7 +103,7 @@ fn tell(valid: &Valid) -> Result<Reply> {
     Ok(info::reply(&found.map_err(|error| summary(&error))?))
 }
 
-/// The engine that a task is about; nothing is sent yet.
+/// The engine that a task addresses; nothing is sent yet.
 fn engine(values: &Map<String, Value>) -> Result<Docker> {
     let environment = std::env::var("DOCKER_HOST").ok();
     let option = values.get("docker_host").and_then(Value::as_str);

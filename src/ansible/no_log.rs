@@ -1,4 +1,4 @@
-//! What of the options is secret: remembered, so that no text shows it, and masked where it stands as a value.
+//! `no_log` of `AnsibleModule`: secret values of options are remembered for the masking pass, and masked in `invocation`.
 
 use serde_json::{Map, Value};
 
@@ -6,7 +6,7 @@ use super::coerce::coerce;
 use super::options::{Kind, Opt};
 use crate::secret::{self, HIDDEN};
 
-/// Remembers every leaf of the secret ones among `options`, so that no text shows it.
+/// Remembers every leaf of the secret `options`, so that no message shows it.
 pub fn remember(table: &[Opt], options: &Map<String, Value>) {
     for option in table {
         match option.given(options) {
@@ -31,7 +31,7 @@ pub fn masked(table: &[Opt], values: &Map<String, Value>) -> Map<String, Value> 
     let entry = |entry: &Value| entry.as_object().map_or_else(|| mask(entry, Kind::Str), |it| masked(table, it).into());
     let shown = |name: &String, value: &Value| match (table.iter().find(|option| option.name == name), value) {
         (Some(Opt { kind: Kind::Dicts, .. }), Value::Array(entries)) => entries.iter().map(entry).collect(),
-        // No list, or nothing that is known, but there may be secrets in it.
+        // Not a list of dicts, but there may be secrets in it.
         (Some(Opt { kind: Kind::Dicts, .. }) | None, _) => mask(value, Kind::Str),
         (Some(option), _) if option.secret => mask(value, option.kind),
         (Some(_), _) => value.clone(),
@@ -55,14 +55,14 @@ fn remember_leaves(value: &Value, kind: Kind) {
     match (value, kind) {
         (Value::Object(map), Kind::Dict) => map.values().for_each(|value| remember_leaves(value, Kind::Dict)),
         (Value::Object(map), _) => map.iter().for_each(|(key, value)| {
-            // No dict is wanted here; whatever this is, all of it is secret.
+            // The option does not take a dict; all of it is secret.
             secret::remember(key);
             remember_leaves(value, kind);
         }),
         (Value::Array(items), _) => items.iter().for_each(|item| remember_leaves(item, kind)),
         (Value::String(text), Kind::Dict) => {
             secret::remember_value(text);
-            // A dict given as text: its values are the secrets, not only the whole.
+            // A dict given as a string: its values are secrets, not only the whole.
             if let Ok(Value::Object(map)) = coerce(Kind::Dict, value) {
                 map.values().filter_map(Value::as_str).for_each(secret::remember_value);
             }

@@ -1,11 +1,11 @@
-//! The options of the module, as data: the one table that validation, coercion and redaction read.
+//! The options of the module, as data: the one table that validation, conversion and masking read.
 
 use serde_json::{Map, Value};
 
 /// How `AnsibleModule` converts a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Any scalar, as text.
+    /// Any scalar, as a string.
     Str,
     /// A whole number.
     Int,
@@ -13,7 +13,7 @@ pub enum Kind {
     Float,
     /// A truth value in any of Ansible's spellings.
     Bool,
-    /// Text in which `~` and `$VAR` are expanded.
+    /// A string in which `~` and `$VAR` are expanded.
     Path,
     /// A mapping, JSON, or `k=v, k2=v2`.
     Dict,
@@ -41,7 +41,7 @@ impl Kind {
 pub enum Default {
     /// No value.
     Unset,
-    /// A text.
+    /// A string.
     Str(&'static str),
     /// A truth value.
     Bool(bool),
@@ -60,7 +60,7 @@ pub struct Opt {
     pub default: Default,
     /// The values it may have, or empty for any.
     pub choices: &'static [&'static str],
-    /// Whether the task must give it, be it in each entry of a list of [`Kind::Dicts`].
+    /// Whether the task must give it, or each entry of a list of [`Kind::Dicts`].
     pub required: bool,
     /// Whether its value (each leaf of it) must never be shown.
     pub secret: bool,
@@ -98,7 +98,7 @@ impl Opt {
         self
     }
 
-    /// Its value among `options`; null is as good as left out.
+    /// Its value among `options`; null counts as left out.
     pub fn given<'a>(&self, options: &'a Map<String, Value>) -> Option<&'a Value> {
         options.get(self.name).filter(|value| !value.is_null())
     }

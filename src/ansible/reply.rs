@@ -1,4 +1,4 @@
-//! The one line on stdout.
+//! The one line on stdout, and the exit code.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use crate::error::{Error, Kind};
 use crate::secret;
 use crate::secret::mask::Mask;
 
-/// What Ansible is told, and the process's exit code.
+/// The reply to Ansible.
 #[derive(Debug)]
 pub struct Reply {
     body: Map<String, Value>,
@@ -20,12 +20,12 @@ impl Reply {
     pub fn new(result: &impl Serialize) -> Self {
         match serde_json::to_value(result) {
             Ok(Value::Object(body)) => Self { body },
-            // Cannot happen with the types of this program, and must not cost the line if it does.
-            _ => Self::failure(&Error::new(Kind::Internal, "the result is no JSON object; report this as a defect")),
+            // Cannot happen with the types of this program; if it does, there must still be a line.
+            _ => Self::failure(&Error::new(Kind::Internal, "the result is not a JSON object; report this as a defect")),
         }
     }
 
-    /// A reply that says nothing but why the run failed.
+    /// A reply with nothing but an error.
     pub fn failure(error: &Error) -> Self {
         let mut reply = Self { body: Map::new() };
         reply.body.insert("changed".to_owned(), Value::Bool(false));

@@ -1,4 +1,4 @@
-//! From a task's options to what they mean: parsed once, into values that can only be right.
+//! From validated options to a request: each value is parsed once, into a type that can only hold valid ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -23,11 +23,11 @@ use crate::scanner::values::qualys_url::QualysUrl;
 use crate::scanner::values::restart_policy::RestartPolicy;
 use crate::secret::{self, Secret};
 
-/// What may be given when only the run state is managed.
+/// The options that are accepted when only the run state is managed.
 const RUN_STATE_OPTIONS: &[&str] =
     &["name", "overcommit", "state", "restart", "purge", "settle", "stop_timeout", "docker_host", "timeout"];
 
-/// What the `valid` options of one scanner mean.
+/// The request that the `valid` options of one scanner describe.
 pub fn parse(valid: Valid) -> Result<Request> {
     let arguments = &Arguments::new(valid.values, valid.given)?;
     let name = Name::parse(arguments.name.as_deref().unwrap_or_default())?;

@@ -1,4 +1,4 @@
-//! What came of a run, in the words of the result.
+//! From the outcome of a run to the keys of the result.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -32,10 +32,10 @@ const ACTIONS: &[(&str, &str, &str)] = &[
     ("roll_back", "roll back", "rolled back"),
 ];
 
-/// How the reply shall be.
+/// Ansible's modes that change the reply.
 #[derive(Debug, Clone, Copy)]
 pub struct Mode {
-    /// Nothing was done, only predicted.
+    /// Check mode: nothing was done, only predicted.
     pub check: bool,
     /// With `diff`.
     pub diff: bool,
@@ -106,7 +106,7 @@ pub fn reply(requests: &[Request], outcome: &Outcome, is_list: bool, mode: Mode)
     reply
 }
 
-/// What the result says of one scanner.
+/// The keys for one scanner.
 fn entry(request: &Request, outcome: &ScannerOutcome, mode: Mode) -> Map<String, Value> {
     let ScannerOutcome { differences, comparisons: _, actions, changed, rolled_back, container, reached: _ } = outcome;
     let mut entry = Map::from_iter([
@@ -163,10 +163,10 @@ fn diff(request: &Request, outcome: &ScannerOutcome) -> Value {
         }
     };
     for field in comparisons {
-        // A directory that is missing differs on the host, though its mount is as wanted.
+        // A missing directory is a difference on the host, though its mount is in the desired state.
         let on_host = differences.iter().find(|it| it.field == field.field && field.verdict == Verdict::Same);
         line(&mut before, field.field, on_host.map_or(&field.before, |difference| &difference.before));
-        // A field that is as wanted may be spelled in another way; that is no difference to show.
+        // A field in the desired state may be spelled in another way, which `diff` must not show.
         let spelled = field.verdict == Verdict::Same && !field.before.is_null() && on_host.is_none();
         line(&mut after, field.field, if spelled { &field.before } else { &field.after });
     }

@@ -1,6 +1,6 @@
 //! The line that `AnsibleModule` leaves in the target's log: which module was invoked, with which parameters.
 //!
-//! A run is never in trouble because of it: without a log, or with one that does not take the line at once, there is none.
+//! It never makes a run fail: if there is no log, or the log does not take the line at once, nothing is logged.
 
 use std::io;
 use std::os::unix::net::UnixDatagram;
@@ -36,8 +36,8 @@ pub struct Log {
 }
 
 impl Log {
-    /// Tells the log at `socket` of `values`, which are validated by `table` and masked as for `invocation`. Not when the
-    /// module's name is unknown: then it is not Ansible who calls.
+    /// Sends the line with `values`, which are validated by `table` and masked as for `invocation`, to the log at `socket`; not
+    /// when the module's name is unknown, since then it was not Ansible that called.
     pub fn tell(&self, socket: &Path, table: &[Opt], values: &Map<String, Value>) {
         if !self.is_off && !self.module.is_empty() {
             let mask = Mask::new(secret::known());
@@ -49,7 +49,7 @@ impl Log {
     fn datagram(&self, mask: &Mask, text: &str) -> String {
         let prefix = self.target_log_info.as_ref().map(|info| format!("{info} ")).unwrap_or_default();
         let text = mask.clean_text(&format!("{prefix}{text}"));
-        // A line feed would let a value pose as another line of the log.
+        // A line feed in a value would start another line of the log.
         let escaped: String = text.chars().flat_map(escape).collect();
         format!("<{}>ansible-{}: {escaped}", facility(&self.facility) * 8 + INFO, self.module)
     }
@@ -98,7 +98,7 @@ mod tests {
         Log { module: "qcss_scanner".to_owned(), facility: "LOG_USER".to_owned(), ..Log::default() }
     }
 
-    /// What arrives at a log.
+    /// The line that arrives at a log.
     fn told(log: &Log, table: &'static [Opt], options: &Value) -> Option<String> {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("log");

@@ -41,13 +41,13 @@ pub fn validate(
         }
     }
     let task = Scope { module, table, together, found_in: None };
-    // With a list, what is required or belongs together is asked of each entry.
+    // With a list, `required` and `required_together` apply to each entry.
     let mut valid = task.check(options, list.is_none())?;
     if let Some(list) = list {
         let scope = Scope { found_in: Some(list.name), ..task };
         let checked = entries.iter().map(|entry| scope.check(&with_defaults(entry, options), true));
         let checked = checked.collect::<Result<Vec<_>>>()?;
-        // As with any option it is what was understood that is shown.
+        // `invocation` shows the converted values, as for any option.
         let understood = checked.iter().map(|entry| {
             let mut own = entry.values.clone();
             for name in TASK_ONLY {
@@ -99,7 +99,7 @@ fn is_of_task(name: &str) -> bool {
     TASK_ONLY.contains(&name)
 }
 
-/// Where options are looked at: the task, or the entries of one of its lists.
+/// What is being checked: the task, or the entries of one of its lists.
 #[derive(Clone, Copy)]
 struct Scope<'a> {
     module: &'a str,

@@ -1,7 +1,7 @@
 //! What is read of the engine's answers about containers: just the fields that are used.
 //!
-//! Every field may be missing or null, and whatever is one of a few words is kept as text, so that nothing that an engine adds
-//! makes its answer one that is not understood.
+//! Every field may be missing or null, and enum values are kept as strings, so that no field or value that an engine adds makes
+//! an answer fail to parse.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What the engine is told when a container is made from nothing, or updated.
+//! The bodies of create and update calls.
 //!
 //! The body of a create call is JSON of our own: bollard's type for it drops whatever it does not know, and a successor
 //! ([`super::successor`]) has such fields.
@@ -17,15 +17,15 @@ use crate::scanner::values::restart_policy::RestartPolicy;
 /// The fields of a JSON object.
 pub type Fields = Map<String, Value>;
 
-/// A scanner from nothing: what the vendor's command makes.
+/// A new scanner, as the vendor's command makes it.
 pub fn fresh(desired: &Desired) -> Value {
     let mut body = Fields::new();
     manage(&mut body, desired);
     Value::Object(body)
 }
 
-/// A container that only carries the note of `successor`. It is never started, so what it would run does not matter; but
-/// engines refuse one that could not run anything.
+/// A container that only carries the labels of `successor`. It is never started, but engines refuse a container without a
+/// command.
 pub fn note(successor: &Observed) -> Value {
     let labels: Fields = NOTE
         .iter()
@@ -117,7 +117,7 @@ pub fn policy(policy: RestartPolicy) -> Value {
     json!(to_api_policy(policy))
 }
 
-/// Sets `key`, or takes it out.
+/// Sets `key`, or removes it.
 pub fn put(fields: &mut Fields, key: &str, value: Option<impl Into<Value>>) {
     match value {
         Some(value) => fields.insert(key.to_owned(), value.into()),

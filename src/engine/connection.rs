@@ -22,7 +22,7 @@ use tokio::net::UnixStream;
 
 use super::failure::Failure;
 
-/// What hyper reads ahead of whoever takes an answer, at most.
+/// The most bytes that hyper reads ahead.
 const BUFFER: usize = 64 << 10;
 
 /// All connections to one socket; clones share them.
@@ -100,7 +100,7 @@ impl Connections {
         let left = Arc::new(AtomicUsize::new(0));
         let stream = Metered { stream: UnixStream::connect(&self.socket).await?, left: Arc::clone(&left) };
         let (sender, driver) = http1::Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(stream)).await?;
-        // Whoever waits for an answer gets the connection's error.
+        // The caller that waits for the answer gets the connection's error.
         tokio::spawn(async { drop(driver.await) });
         Ok(Connection { sender, left })
     }

@@ -73,7 +73,7 @@ impl Docker {
         Err(match failure {
             failure if self.transport.is_agreed() => failure.during(what),
             Failure::TimedOut(_) => Failure::Silent(host()),
-            Failure::Lost | Failure::Garbled | Failure::TooLarge => Failure::Foreign(host()),
+            Failure::Lost | Failure::Garbled | Failure::TooLarge => Failure::NotAnEngine(host()),
             failure => failure,
         })
     }

@@ -1,6 +1,6 @@
-//! What can go wrong on the way to the engine and back, sorted by what can be done about it.
+//! The ways in which an engine call can fail, by what can be done about them.
 //!
-//! A failure says its cause and the cure by itself, so that it can be the end of a chain of contexts.
+//! The message of a failure has the cause and the cure, so that it can be the end of a chain of contexts.
 
 use std::error::Error as StdError;
 use std::io;
@@ -18,19 +18,19 @@ pub enum Failure {
     #[error("no Docker engine answers; start it, or give docker_host: `{0}`")]
     Unreachable(DockerHost),
     /// The user may not open the socket.
-    #[error("no right to talk to the Docker engine; run the task with become: true: `{0}`")]
+    #[error("no permission to use the Docker engine's socket; run the task with become: true: `{0}`")]
     Denied(DockerHost),
     /// The first answer is not an engine's.
-    #[error("what answers is not a Docker engine (or one that is going down); check docker_host: `{0}`")]
-    Foreign(DockerHost),
+    #[error("the socket is not that of a Docker engine, or the engine is shutting down; check docker_host: `{0}`")]
+    NotAnEngine(DockerHost),
     /// The first request is not answered in time.
     #[error("the Docker engine does not answer in time; see whether it hangs, or give more timeout: `{0}`")]
     Silent(DockerHost),
     /// The connection broke after the request was sent.
     #[error("the engine closed the connection; see whether the engine is up and run the task again")]
     Lost,
-    /// The answer is not what the API promises.
-    #[error("the engine's answer is not understood")]
+    /// The answer does not follow the API.
+    #[error("cannot parse the engine's answer")]
     Garbled,
     /// The answer, or a line of it, has more bytes than any engine needs.
     #[error("the engine's answer is too large")]
@@ -63,8 +63,8 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Sorts an error of bollard's that came from the engine at `host`. Texts of answers that did not parse are left out: they
-    /// may hold anything.
+    /// Sorts an error of bollard's that came from the engine at `host`. The text of an answer that did not parse is left
+    /// out: it may contain secrets.
     pub fn new(error: &Bollard, host: &DockerHost) -> Self {
         match error {
             Bollard::DockerResponseServerError { status_code, message } => Self::of_status(*status_code, message),
@@ -150,7 +150,7 @@ impl Failure {
     pub fn kind(&self) -> Kind {
         match self.root() {
             Self::Denied(_) | Self::Refused { status: 401 | 403, .. } => Kind::PermissionDenied,
-            Self::Unreachable(_) | Self::Foreign(_) | Self::Silent(_) => Kind::EngineUnreachable,
+            Self::Unreachable(_) | Self::NotAnEngine(_) | Self::Silent(_) => Kind::EngineUnreachable,
             Self::TimedOut(_) => Kind::Timeout,
             Self::Conflict(message) if is_name_in_use(message) => Kind::AlreadyInUse,
             _ => Kind::EngineError,
@@ -177,7 +177,7 @@ impl Failure {
         matches!(self.root(), Self::NotFound(_) | Self::Conflict(_) | Self::Refused { .. })
     }
 
-    /// Whether the engine may have done it all the same, or may still do it.
+    /// Whether the engine may have done it in spite of the failure, or may still do it.
     pub fn leaves_doubt(&self) -> bool {
         matches!(self.root(), Self::Lost | Self::Garbled | Self::TooLarge | Self::TimedOut(_))
     }
@@ -203,9 +203,9 @@ fn is_name_in_use(message: &str) -> bool {
     message.contains("is already in use by container")
 }
 
-/// What the engine said, on one line; pages of HTML are some proxy's, and say nothing that helps.
+/// The engine's message on one line; a page of HTML comes from a proxy, and is left out.
 fn said(status: u16, message: &str) -> String {
-    // A cure may follow it.
+    // Without the full stop, since a cure may follow it.
     let message = message.trim().trim_end_matches('.');
     if message.is_empty() || message.starts_with('<') {
         return format!("HTTP status {status}");
@@ -248,7 +248,7 @@ mod tests {
 
     #[rstest]
     #[case(Failure::Unreachable(host()), Kind::EngineUnreachable, true)]
-    #[case(Failure::Foreign(host()), Kind::EngineUnreachable, false)]
+    #[case(Failure::NotAnEngine(host()), Kind::EngineUnreachable, false)]
     #[case(Failure::Silent(host()), Kind::EngineUnreachable, false)]
     #[case(Failure::Denied(host()), Kind::PermissionDenied, false)]
     #[case(Failure::Lost, Kind::EngineError, true)]

@@ -16,7 +16,7 @@ const LONGEST: usize = 107;
 pub struct DockerHost(PathBuf);
 
 impl DockerHost {
-    /// The option, else `environment` (`DOCKER_HOST`), else Docker's default; empty texts are as good as none.
+    /// The option, else `environment` (`DOCKER_HOST`), else Docker's default; an empty string counts as none.
     pub fn parse(option: Option<&str>, environment: Option<&str>) -> Result<Self> {
         let text =
             option.filter(|text| !text.is_empty()).or(environment.filter(|text| !text.is_empty())).unwrap_or(DEFAULT);

@@ -1,4 +1,4 @@
-//! Images: looked up, asked for at a registry, pulled, loaded.
+//! Images: inspect, pull, load, and the digest that a registry has.
 
 use std::io;
 
@@ -90,7 +90,7 @@ impl Docker {
         }
         let path = format!("/distribution/{image}/json");
         let asking = self.transport.get_for::<Distribution>(&path, credentials(image, user));
-        let found = self.ask(&format!("ask the registry for image `{image}`"), asking).await?;
+        let found = self.ask(&format!("get the digest of image `{image}` from its registry"), asking).await?;
         Ok(found.descriptor.digest.unwrap_or_default())
     }
 
@@ -110,7 +110,7 @@ impl Docker {
         self.follow(&format!("pull image `{image}`"), &path, call).await
     }
 
-    /// Makes a call that answers with its progress, and reads that to its end, which may be far away.
+    /// Makes a call that answers with its progress, and reads that to its end, however long that takes.
     async fn follow(&self, what: &str, path: &str, call: Call) -> Result<(), Failure> {
         self.ask(what, self.transport.agree()).await?;
         let following = async { progress::read(self.transport.stream(path, call).await?, self.transport.host()).await };
@@ -118,15 +118,15 @@ impl Docker {
     }
 }
 
-/// What the registry of `image` is told, as a header has it: `user`, else what the host's docker configuration has for it, be
-/// it in the file or in one of its credential helpers.
+/// The header with the credentials for the registry of `image`: `user`, else what the host's docker configuration has, in its
+/// file or in a credential helper.
 fn credentials(image: &ImageRef, user: Option<&Credentials>) -> Option<String> {
     let registry = image.registry();
     let user = if let Some(Credentials { username, password }) = user {
         json!({"username": username, "password": password.expose(), "serveraddress": registry})
     } else {
         let filed_under = if registry == "docker.io" { DOCKER_HUB } else { registry };
-        // No configuration, no entry, a helper that fails: the registry may serve without, and says so if not.
+        // No configuration, no entry, a helper that fails: the registry may need no credentials, and says so if it does.
         match docker_credential::get_credential(filed_under).ok()? {
             DockerCredential::UsernamePassword(username, password) => {
                 secret::remember(&password);

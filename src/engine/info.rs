@@ -1,10 +1,10 @@
-//! What an engine says of itself and its host: `GET /info`.
+//! The properties of an engine and its host: `GET /info`.
 
 use serde::Deserialize;
 
 use super::{Docker, Failure};
 
-/// What an engine says of itself and its host.
+/// The properties of an engine and its host.
 #[derive(Debug, Clone)]
 pub struct Info {
     /// Whether the engine labels mounts, so that a missing `z` matters.

@@ -75,7 +75,7 @@ impl Docker {
                 Some(mounts) if !has_identity(&mounts) => (None, mounts),
                 // A list shows neither environment nor limits, and that of an older Podman not even mounts.
                 _ => {
-                    // It may be gone by now, and is no neighbour then.
+                    // It may be gone by now.
                     let Some(container) = self.inspect_container(&id).await? else { continue };
                     let mounts = mounts(container.inspected.mounts.as_deref().unwrap_or_default());
                     let scanner = if has_identity(&mounts) { Some(self.observe(&container).await?) } else { None };
@@ -94,15 +94,15 @@ impl Docker {
     }
 }
 
-/// The filter for the names that the scanner `name` and its replacement may have, as a part of a URL. To the engine it is a
-/// regular expression, and a name has no other character than `.` that means something in one.
+/// The filter for the names that the containers of the scanner `name` may have, as a part of a URL. To the engine it is a
+/// regular expression, in which `.` is the only special character that a name can have.
 fn filter(name: &Name) -> String {
     let name = name.as_str().replace('.', r"\.");
     let filters = json!({"name": [format!(r"^/?{name}(\.qcss-(old|new))?$")]});
     utf8_percent_encode(&filters.to_string(), NON_ALPHANUMERIC).to_string()
 }
 
-/// Whether something is mounted where a scanner keeps its identity, which makes it one, whoever made it.
+/// Whether something is mounted where a scanner has its identity, which makes it a scanner, whoever created it.
 fn has_identity(mounts: &[Mount]) -> bool {
     mounts.iter().any(|mount| mount.destination == mount::PRIVATE)
 }
@@ -124,7 +124,7 @@ fn read_list<T: DeserializeOwned>(json: impl Read, mut take: impl FnMut(T)) -> R
     }
 }
 
-/// Reads a list as long as `take` wants more of it.
+/// Reads a list entry by entry.
 struct Entries<T, F> {
     take: F,
     entry: PhantomData<T>,

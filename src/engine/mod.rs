@@ -1,9 +1,9 @@
-//! The seam to the container engine: [`Engine`] says what is asked of one in the domain's words, [`Docker`] is the real one.
+//! The container engine: the trait [`Engine`] has the calls in the domain's types, [`Docker`] is the real one.
 //!
 //! Each method is one attempt: it is bounded in time and in the size of the answer, says what it was doing when it fails, and
-//! never tries again. Whoever calls it knows what depends on it, and so whether to try again.
+//! never retries. The caller decides whether to retry.
 //!
-//! Nothing above this folder knows bollard, HTTP or JSON, so that everything above can be run against an engine made for tests.
+//! Nothing above this folder knows bollard, HTTP or JSON, so that everything above can be tested with an engine in memory.
 
 mod answer;
 mod body;
@@ -54,7 +54,7 @@ pub struct Listed {
 
 /// A container engine, as far as scanners need one.
 pub trait Engine {
-    /// Containers that bear a name of one of these scanners: its own, or one that a replacement gives. Exactly these names,
+    /// Containers that have a name of one of these scanners: its own, or a replacement's temporary ones. Exactly these names,
     /// never an alias that a link gives.
     async fn containers(&self, names: &[&Name]) -> Result<Vec<Listed>, Failure>;
 
@@ -70,7 +70,7 @@ pub trait Engine {
     /// Whether the engine has a network called exactly `name`.
     async fn has_network(&self, name: &str) -> Result<bool, Failure>;
 
-    /// What the engine says of itself and its host.
+    /// The properties of the engine and its host.
     async fn info(&self) -> Result<Info, Failure>;
 
     /// All containers, running or not; scanners among them, whoever made them, as [`Self::inspect`] shows them.
@@ -99,18 +99,18 @@ pub trait Engine {
         note: &Note,
     ) -> Result<String, Failure>;
 
-    /// Makes a container, under the temporary name of a successor, that is never started and only carries the note of
-    /// `successor`; its id.
+    /// Makes a container, under the temporary name of a successor, that is never started and only carries the labels
+    /// of `successor`; its id.
     async fn create_note(&self, name: &Name, successor: &Observed) -> Result<String, Failure>;
 
-    /// Starts the container of `id`; fine when it runs already.
+    /// Starts the container of `id`; not an error when it runs already.
     async fn start(&self, id: &str) -> Result<(), Failure>;
 
-    /// Stops `container`, giving it `grace` seconds, else its own, else Docker's; fine when it does not run.
+    /// Stops `container`, giving it `grace` seconds, else its own, else Docker's; not an error when it does not run.
     async fn stop(&self, container: &Observed, grace: Option<i32>) -> Result<(), Failure>;
 
-    /// Stops `container` and starts it again. That is one call, since the engine goes through with it even when the caller
-    /// ends in the middle.
+    /// Stops `container` and starts it again. It is one call, since the engine completes it even when the caller ends in the
+    /// middle.
     async fn restart(&self, container: &Observed, grace: Option<i32>) -> Result<(), Failure>;
 
     /// Unpauses the container of `id`.

@@ -4,11 +4,11 @@ use serde::Deserialize;
 
 use super::{Docker, Failure};
 
-/// What the engine takes for its default network, though it has none of this name.
+/// The name that engines accept for their default network, though no network has it.
 const DEFAULT_NETWORK: &str = "default";
 
 impl Docker {
-    /// The engine itself would also take an id or its beginning, by which no container would be known to be on it.
+    /// Only the exact name counts. The engine would also accept an id or a prefix of one, but containers list networks by name.
     pub(super) async fn knows_network(&self, name: &str) -> Result<bool, Failure> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]

@@ -1,4 +1,4 @@
-//! What an engine says while it pulls or loads: one JSON object a line, for as long as it takes.
+//! The progress of a pull or load: one JSON object a line, for as long as it takes.
 //!
 //! bollard's reader of such a stream has no limit for a line, takes one apart byte by byte when it is made for that, and loses
 //! why a connection broke.
@@ -13,7 +13,7 @@ use super::failure::Failure;
 /// The most bytes of a line.
 const LINE: usize = 64 << 10;
 
-/// A line, as far as it says that something went wrong.
+/// The error in a line, if there is one.
 #[derive(Deserialize)]
 struct Line {
     error: Option<String>,
@@ -87,7 +87,7 @@ mod tests {
     #[case::pieces(&["{\"status\": ", "\"Downloading\"}\r", "\n\r\n{\"id\": \"1\", \"progressDetail\": {}}"], None)]
     #[case::detail(&["{\"errorDetail\": {\"message\": \"denied\"}, \"error\": \"no\"}\n"], Some("denied"))]
     #[case::error(&["{\"stream\": \"x\"}\n{\"error\": \"no\"}"], Some("no"))]
-    #[case::garbled(&["{\n\"status\": 1}"], Some("the engine's answer is not understood"))]
+    #[case::garbled(&["{\n\"status\": 1}"], Some("cannot parse the engine's answer"))]
     fn each_line_is_understood(#[case] pieces: &[&str], #[case] failure: Option<&str>) {
         assert_eq!(read(pieces).err().map(|failure| failure.to_string()).as_deref(), failure);
     }

@@ -1,8 +1,8 @@
-//! What a container that replaces a scanner is made from.
+//! The create call of a successor: the new container that replaces a scanner's old one.
 //!
-//! A successor takes over everything that its predecessor has and the task does not manage, also what this program has never
-//! heard of: it is made from what the engine says of the old one, with what is managed put in, and what the engine or the old
-//! image derived taken out.
+//! A successor takes over everything that the old container has and the task does not manage, also fields that this program
+//! does not know: it is made from the engine's JSON of the old one, with the managed fields put in, and what the engine or the
+//! old image derived taken out.
 
 use std::collections::HashSet;
 
@@ -19,7 +19,7 @@ use crate::scanner::values::restart_policy::RestartPolicy;
 /// Where the task's own mounts go.
 const MANAGED: &[&str] = &[mount::SHARED, mount::PRIVATE, mount::CA];
 
-/// Engines do not take an endpoint's MAC address on this network, which has another name as a mode.
+/// Engines do not take an endpoint's MAC address on this network, whose mode has another name.
 const DEFAULT_NETWORK: &str = "bridge";
 
 /// The characters of an id's short form.
@@ -72,7 +72,7 @@ pub fn successor(
 ) -> Successor {
     let moves = desired.network.as_ref().is_some_and(|network| *network != old.network);
     let mut body = carried_config(object(inspected, "Config"), image, &old.id);
-    if has_foreign_hostname(old, moves) {
+    if has_borrowed_hostname(old, moves) {
         body.remove("Hostname");
         body.remove("Domainname");
     }
@@ -88,7 +88,7 @@ pub fn successor(
     let primary = desired.network.as_ref().unwrap_or(&old.network);
     if let Some(at) = networks.iter().position(|(name, _)| is_network(name, primary)) {
         let (name, mut endpoint) = networks.remove(at);
-        // Engines from API 1.44 on want a MAC address that somebody chose here, older ones only where they report it.
+        // Engines from API 1.44 on want a chosen MAC address here, older ones only where they report it.
         if let (Some(address), Value::Object(fields)) = (body.get("MacAddress"), &mut endpoint)
             && !is_silent(address)
             && name != DEFAULT_NETWORK
@@ -101,7 +101,7 @@ pub fn successor(
     }
     manage(&mut body, desired);
     let restart_policy = if old.is_updatable() {
-        // An engine that restarts must not start it beside the old one; it gets its policy when its turn comes.
+        // An engine that restarts must not start it beside the old one; it gets its policy when the old one is down.
         RestartPolicy::No
     } else {
         desired.restart_policy.unwrap_or(old.restart_policy)
@@ -122,7 +122,7 @@ fn carried_config(mut config: Fields, image: Option<&Value>, id: &str) -> Fields
     let command = config.get("Cmd").cloned();
     for field in FROM_IMAGE {
         let Some(value) = config.remove(*field) else { continue };
-        // With the image gone nobody can tell its part from the container's own; what may be the image's stays behind.
+        // If the image is gone, its part cannot be told from the container's own; what may be the image's is left out.
         let own =
             image.and_then(|image| own(value, by_meaning(field, image.get(*field).unwrap_or(&Value::Null)), field));
         put(&mut config, field, own);
@@ -173,7 +173,7 @@ fn by_meaning<'a>(field: &str, value: &'a Value) -> &'a Value {
     }
 }
 
-/// Whether `value` says no more than if it was left out.
+/// Whether `value` means the same as if it was left out.
 fn is_silent(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -185,9 +185,9 @@ fn is_silent(value: &Value) -> bool {
     }
 }
 
-/// In the network of another container the engine notes that one's name and takes none; in the host's network it notes the
-/// host's, which must not come along to another network.
-fn has_foreign_hostname(old: &Observed, moves: bool) -> bool {
+/// Whether the hostname is not the container's own. In the network of another container the engine reports that one's name
+/// and accepts none; in the host's network it reports the host's, which must not be taken to another network.
+fn has_borrowed_hostname(old: &Observed, moves: bool) -> bool {
     old.network.starts_with("container:") || (old.network == "host" && moves)
 }
 
@@ -219,7 +219,7 @@ fn carried_host_config(mut config: Fields, desired: &Desired, old: &Observed) ->
             options.retain(|option| option != "label=disable");
         }
     }
-    // Podman says -1 or 0 where nothing was asked for, and cgroup v2 does not take either of them.
+    // Podman reports -1 or 0 for an unset value, and cgroup v2 accepts neither.
     let swappiness = config.get("MemorySwappiness").and_then(Value::as_i64);
     if swappiness.is_some_and(|swappiness| swappiness < 0 || (swappiness == 0 && old.podman)) {
         config.remove("MemorySwappiness");
@@ -228,7 +228,7 @@ fn carried_host_config(mut config: Fields, desired: &Desired, old: &Observed) ->
     config
 }
 
-/// Anonymous volumes that someone asked for (not the image) hold data, and go over to the successor by name.
+/// Anonymous volumes that the container itself asked for (not the image) have data, and go over to the successor by name.
 fn adopt_anonymous_volumes(config: &mut Fields, inspected: &Value, image: Option<&Value>) {
     let paths = |config: Option<&Value>| -> HashSet<String> {
         config
@@ -268,7 +268,7 @@ fn is_network(name: &str, mode: &str) -> bool {
     name == mode || (mode == "bridge" && name == PODMANS_DEFAULT)
 }
 
-/// The old one's networks with what was configured on them; what the engine chose stays behind.
+/// The old one's networks with what was configured on them; what the engine chose is left out.
 fn carried_networks(inspected: &Value, old: &Observed, moves: bool) -> Vec<(String, Value)> {
     let networks = inspected.get("NetworkSettings").map(|settings| object(settings, "Networks")).unwrap_or_default();
     let mut carried: Vec<_> = networks

@@ -1,4 +1,4 @@
-//! From the engine's description of a container to the domain's.
+//! From the engine's JSON of a container to the domain's types.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +14,13 @@ use crate::scanner::values::proxy::remember_credentials;
 use crate::scanner::values::restart_policy::RestartPolicy;
 use crate::secret;
 
-/// On a replacement: the id of the scanner that it replaces.
+/// A label of a new container: the id of the container that it replaces.
 pub const REPLACES: &str = "qcss_scanner.replaces";
-/// On a replacement: whether that one was up, `true` or `false`.
+/// A label of a new container: whether the old one was up, `true` or `false`.
 pub const WAS_UP: &str = "qcss_scanner.was_up";
-/// On a replacement: that one's restart policy.
+/// A label of a new container: the old one's restart policy.
 pub const RESTART_POLICY: &str = "qcss_scanner.restart_policy";
-/// All labels that a replacement has of its own.
+/// All labels that a replacement adds.
 pub const NOTE: &[&str] = &[REPLACES, WAS_UP, RESTART_POLICY];
 
 /// The network that Podman's containers are on by default.
@@ -35,7 +35,7 @@ impl Container {
         with_algorithm(self.inspected.image.as_deref().unwrap_or_default())
     }
 
-    /// In the domain's words; `image_env` is what its own image brings. Whatever is secret in it is remembered.
+    /// The observed container; `image_env` is the environment of its image. Its secrets are remembered for the masking pass.
     pub fn observe(&self, image_env: Option<Environment>) -> Observed {
         let inspected = &self.inspected;
         let config = inspected.config.as_ref();
@@ -113,7 +113,7 @@ pub fn to_api_policy(policy: RestartPolicy) -> ApiPolicy {
     ApiPolicy { name: Some(name), maximum_retry_count: (count > 0).then_some(i64::from(count)) }
 }
 
-/// The engine's mounts by their meaning.
+/// The engine's mounts.
 pub fn mounts(points: &[MountPoint]) -> Vec<Mount> {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let mount = |point: &MountPoint| {
@@ -134,7 +134,7 @@ fn status(state: &State) -> Status {
         return Status::Restarting;
     }
     match state.status.as_deref().unwrap_or_default() {
-        // One that is stopping is on its way to its end, but not there yet.
+        // It has not ended yet.
         "running" | "stopping" => Status::Running,
         "paused" => Status::Paused,
         "restarting" => Status::Restarting,
@@ -206,7 +206,7 @@ fn remember_secrets(observed: &Observed) {
     }
 }
 
-/// The private directory bears a code as its name, maybe another than the container's environment has.
+/// The private directory has a code as its name, maybe another than the container's environment has.
 fn remember_code_in(mount: &Mount) {
     let name = mount.source.rsplit('/').next().unwrap_or_default();
     if name.len() >= 6 && name.bytes().any(|b| b.is_ascii_digit()) {

@@ -1,4 +1,4 @@
-//! Requests to the engine: at the API version that both sides know, each with a limit of what may be answered.
+//! Requests to the engine, at the newest API version that both sides know, each with a limit for the size of the answer.
 //!
 //! The version is agreed on with the first answer, whichever it is: a request without a version is answered at the engine's
 //! newest one, and each answer of an engine names that. Only when the first request is to write, a ping goes before it.
@@ -25,7 +25,7 @@ use super::connection::{Body, Connections};
 use super::failure::Failure;
 use super::host::DockerHost;
 
-/// bollard's own limit is one for all calls, also those that take as long as they take; those above bound each in time.
+/// bollard has one timeout for all calls, also for pulls; this program bounds each call by itself.
 const NEVER: u64 = 1 << 32;
 
 /// A header of every answer: the newest API version that the engine speaks.
@@ -43,7 +43,7 @@ const STREAM: usize = usize::MAX;
 /// A header that names the user of a registry.
 const REGISTRY_AUTH: &str = "X-Registry-Auth";
 
-/// The way to one engine; clones share the connections.
+/// The transport to one engine; clones share the connections.
 #[derive(Clone)]
 pub struct Transport {
     connections: Connections,
@@ -68,7 +68,7 @@ struct Refusal {
 }
 
 impl Transport {
-    /// The way to `host`; nothing is sent yet.
+    /// The transport to `host`; nothing is sent yet.
     pub fn new(host: DockerHost) -> Self {
         let connections = Connections::new(host.socket().to_owned());
         Self { connections, host, version: Arc::default(), podman: Arc::default() }
@@ -146,7 +146,7 @@ impl Transport {
         if self.version.get().is_none() {
             self.whole(Method::GET, "/_ping", ANSWER, Call::default()).await?;
         }
-        self.version.get().copied().ok_or_else(|| Failure::Foreign(self.host.clone()))
+        self.version.get().copied().ok_or_else(|| Failure::NotAnEngine(self.host.clone()))
     }
 
     /// The whole answer to a request.
@@ -167,7 +167,7 @@ impl Transport {
         let request = request.body(call.body.unwrap_or_else(|| body_full(Bytes::new())));
         let request = request.map_err(|_| Failure::Garbled)?;
         let answer = self.send(request, limit).await.map_err(|error| Failure::new(&error, &self.host))?;
-        if self.is_agreed() { Ok(answer) } else { Err(Failure::Foreign(self.host.clone())) }
+        if self.is_agreed() { Ok(answer) } else { Err(Failure::NotAnEngine(self.host.clone())) }
     }
 
     async fn send(&self, request: BollardRequest, limit: usize) -> Result<Response<Incoming>, bollard::errors::Error> {

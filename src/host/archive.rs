@@ -13,14 +13,14 @@ use serde_json::Value;
 use crate::error::{Error, Kind, Result};
 use crate::scanner::values::image::ImageRef;
 
-/// Of the archive, in one piece of the stream to the engine.
+/// The bytes of one piece of the stream to the engine.
 const PIECE: usize = 256 << 10;
-/// A manifest is a few hundred bytes for each image; more is none.
+/// The most bytes of a manifest, which has a few hundred for each image.
 const LARGEST_MANIFEST: u64 = 16 << 20;
 /// How gzip begins (RFC 1952).
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// What an archive holds.
+/// What an archive contains.
 struct Content {
     images: Vec<Image>,
     /// Of `index.json`: the ids of its images to an engine that keeps them in containerd.
@@ -53,19 +53,19 @@ pub fn open(path: &Path) -> Result<impl Stream<Item = io::Result<Bytes>> + Send 
     }))
 }
 
-/// Makes sure that the archive at `path` has `image`.
+/// Fails unless the archive at `path` contains `image`.
 pub fn check(path: &Path, image: &ImageRef) -> Result<()> {
     let content = content(path).map_err(|error| unreadable(path, &error))?;
     if content.has(image) {
         return Ok(());
     }
-    let mut held: Vec<_> = content.images.iter().flat_map(Image::names).collect();
-    held.sort_unstable(); // docker save writes them in any order
-    let held = if held.is_empty() { "no image".to_owned() } else { held.join(", ") };
+    let mut names: Vec<_> = content.images.iter().flat_map(Image::names).collect();
+    names.sort_unstable(); // docker save writes them in any order
+    let names = if names.is_empty() { "no image".to_owned() } else { names.join(", ") };
     Err(Error::new(
         Kind::ImageNotFound,
         format!(
-            "image_archive `{}` does not hold the image, it holds {held}; save the image by its name into it: `{image}`",
+            "image_archive `{}` does not contain the image, it contains {names}; save the image by its name into it: `{image}`",
             path.display()
         ),
     ))

@@ -1,8 +1,8 @@
-//! One run at a time: for one scanner, and for the moment in which a host's resources are given away.
+//! Locks: one run at a time for one scanner, and one run at a time that takes resources of the host.
 //!
-//! A lock is a file that exists while its run is at work. It says nothing about the scanner: what is half-way is told by the
-//! containers alone. The kernel lets go of a lock when its holder ends, however it ends; the file that a killed run leaves is
-//! taken over by the next.
+//! A lock is a file that exists while its run works. It says nothing about the scanner: only the containers tell whether a
+//! replacement is half done. The kernel releases a lock when its process ends, however it ends; the next run takes over the
+//! file that a killed run leaves.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -30,25 +30,25 @@ pub struct Lock {
     path: PathBuf,
 }
 
-/// What a lock is about.
+/// What a lock protects.
 #[derive(Debug, Clone)]
 pub struct LockKey {
     path: PathBuf,
     description: String,
 }
 
-/// Whether a lock would be allowed, for check mode, which locks nothing.
+/// Fails if the user may not lock. For check mode, which locks nothing.
 pub fn may_lock() -> Result<()> {
     paths::may_write(Path::new(FOLDER)).map_err(|error| failed("lock in", Path::new(FOLDER), &error))
 }
 
 impl LockKey {
-    /// The scanner `name` of the engine that keeps its things in `root_dir`.
+    /// The scanner `name` of the engine that has `root_dir` as its own directory.
     pub fn scanner(root_dir: &str, name: &str) -> Self {
         Self::new(root_dir, &format!("scanner {name}"), format!("scanner `{name}`"))
     }
 
-    /// The resources of the engine that keeps its things in `root_dir`.
+    /// The resources of the engine that has `root_dir` as its own directory.
     pub fn resources(root_dir: &str) -> Self {
         Self::new(root_dir, "resources", "the engine's resources".to_owned())
     }
@@ -66,7 +66,7 @@ impl LockKey {
         Self { path: Path::new(FOLDER).join(file), description }
     }
 
-    /// Whether there is a file: a run is at work, or was killed while it was.
+    /// Whether there is a file: a run is at work, or was killed.
     pub fn exists(&self) -> bool {
         fs::symlink_metadata(&self.path).is_ok()
     }
@@ -77,14 +77,14 @@ impl LockKey {
         let deadline = Instant::now() + patience;
         loop {
             let file = self.open().map_err(trouble)?;
-            if let Some(mut file) = self.held(file, deadline, patience).await? {
+            if let Some(mut file) = self.locked(file, deadline, patience).await? {
                 self.sign(&mut file).map_err(trouble)?;
                 return Ok(Lock { _file: file, path: self.path.clone() });
             }
         }
     }
 
-    /// Waits at most `patience` for the run that is at work on it. Makes and deletes no file.
+    /// Waits at most `patience` for the run that has the lock. Makes and deletes no file.
     pub async fn wait(&self, patience: Duration) -> Result<()> {
         let deadline = Instant::now() + patience;
         loop {
@@ -92,14 +92,14 @@ impl LockKey {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
                 opened => opened.map_err(|error| failed("look into", Path::new(FOLDER), &error))?,
             };
-            if self.held(file, deadline, patience).await?.is_some() {
+            if self.locked(file, deadline, patience).await?.is_some() {
                 return Ok(());
             }
         }
     }
 
-    /// The file once its lock is ours; `None` when the holder finished and took the file away, so that it is no good.
-    async fn held(&self, mut file: File, deadline: Instant, patience: Duration) -> Result<Option<File>> {
+    /// The file once it is locked; `None` when the run that had it has deleted the file meanwhile.
+    async fn locked(&self, mut file: File, deadline: Instant, patience: Duration) -> Result<Option<File>> {
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(is_at(&file, &self.path).then_some(file)),
@@ -124,7 +124,7 @@ impl LockKey {
         }
     }
 
-    /// Writes into the file who holds it, for those who wait.
+    /// Writes into the file which process has it, for the message of those who wait.
     fn sign(&self, file: &mut File) -> io::Result<()> {
         file.set_len(0)?;
         file.rewind()?;
@@ -138,7 +138,7 @@ impl LockKey {
         Error::new(
             Kind::Timeout,
             format!(
-                "another run is at work and did not finish within {} s; wait for it, or end it if it hangs: {holder}",
+                "timed out after {} s waiting for another run; wait for it, or end it if it hangs: {holder}",
                 patience.as_secs()
             ),
         )
@@ -160,7 +160,7 @@ fn stable_hash(bytes: &[u8]) -> u64 {
 /// Whether `file` is still what `path` names.
 fn is_at(file: &File, path: &Path) -> bool {
     match (file.metadata(), fs::metadata(path)) {
-        (Ok(held), Ok(named)) => (held.dev(), held.ino()) == (named.dev(), named.ino()),
+        (Ok(locked), Ok(named)) => (locked.dev(), locked.ino()) == (named.dev(), named.ino()),
         _ => false,
     }
 }

@@ -1,4 +1,4 @@
-//! The seam to the host that the module runs on, which is the engine's host too: directories, the lock, memory.
+//! The host that the module runs on, which is the engine's host too: directories, locks, image archives, swap.
 
 pub mod archive;
 pub mod lock;

@@ -12,12 +12,12 @@ use crate::error::{Error, Kind, Result};
 use crate::scanner::observation::OnHost;
 use crate::scanner::values::directory::{Directory, Mode};
 
-/// What is at `path`, seen through symbolic links.
+/// What is at `path`, symbolic links followed.
 pub fn look(path: &Path) -> Result<OnHost> {
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => Ok(OnHost::Directory(Mode::from_bits(found.permissions().mode()))),
         Ok(_) => Ok(OnHost::Other),
-        // A link that leads nowhere is in the way as well, be it on the way there, and so is a file where a parent should be.
+        // A link that leads nowhere, here or further up, counts as something else, and so does a file where a parent should be.
         Err(error) if error.kind() == io::ErrorKind::NotFound && is_nothing(path) => Ok(OnHost::Missing),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Ok(OnHost::Other)
@@ -27,7 +27,7 @@ pub fn look(path: &Path) -> Result<OnHost> {
     }
 }
 
-/// Whether nothing is at `path`, which is not found, and all that there is above it are directories.
+/// Whether nothing is at `path`, and all that exists above it are directories.
 fn is_nothing(path: &Path) -> bool {
     let is_there = |path: &&Path| fs::symlink_metadata(path).is_ok();
     path.ancestors().find(is_there).is_none_or(|nearest| nearest != path && nearest.is_dir())
@@ -73,7 +73,7 @@ pub fn set_mode(path: &Directory, mode: Mode) -> Result<()> {
 /// A directory could not be deleted.
 #[derive(Debug)]
 pub struct NotPurged {
-    /// Why not.
+    /// The error that ended it.
     pub error: Error,
     /// Whether a part of it is gone.
     pub deleted_some: bool,

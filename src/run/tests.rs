@@ -180,7 +180,7 @@ fn another_container_that_has_the_name_meanwhile_is_left_alone() {
             let before = there(&fake);
             let run = outcome(&fake, task(&directories, &options), check_mode).await.unwrap();
             assert_eq!(word(&run), "already_in_use", "{}", run.msg());
-            assert!(run.msg().ends_with("rename it, or remove it: `scanner`"), "{}", run.msg());
+            assert!(run.msg().ends_with("rename or remove that container: `scanner`"), "{}", run.msg());
             assert_eq!((there(&fake), run.scanner.changed), (before, false));
         });
     }

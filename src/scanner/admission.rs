@@ -1,4 +1,4 @@
-//! Whether a scanner may come to life beside what else is on the host.
+//! The checks of one scanner against the other containers of the engine, before it is created, started or replaced.
 
 use super::observed::Observed;
 use super::values::environment;
@@ -6,14 +6,14 @@ use super::values::limits::Cpus;
 use super::values::mount::Mount;
 use crate::error::{Error, Kind, Result};
 
-/// Another container, as far as it could be in the way.
+/// Another container of the engine, with what could conflict with a scanner.
 #[derive(Debug, Clone)]
 pub struct Neighbour {
     /// Its id.
     pub id: String,
     /// Its name.
     pub name: String,
-    /// All of it, when it is a scanner. Its code is never shown.
+    /// The whole container, if it is a scanner. Its code is never shown.
     pub scanner: Option<Observed>,
     /// Its mounts.
     pub mounts: Vec<Mount>,
@@ -25,10 +25,10 @@ impl Neighbour {
     }
 }
 
-/// What a scanner is about to use, or a purge to delete.
+/// The identity that a scanner will use, or a purge will delete.
 #[derive(Debug, Clone, Copy)]
 pub struct Identity<'a> {
-    /// The code, where it is known.
+    /// The code, if it is known.
     pub code: Option<&'a str>,
     /// Its private directory.
     pub identity_dir: Option<&'a str>,

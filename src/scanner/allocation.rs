@@ -1,4 +1,4 @@
-//! The host as a whole: what it has, what all scanners together may take of it, and who takes it.
+//! The host as a whole: its resources, and the limits of all scanners together.
 //!
 //! Every scanner of the engine counts with its limits, whoever made it and whether it runs or not: a stopped one may be
 //! started at any time, by its restart policy or by hand. Unlimited scanners have no allocation.
@@ -10,10 +10,10 @@ use super::observed::Observed;
 use super::values::capacity::Capacity;
 use super::values::limits::{ActualLimits, Cpus, MemorySwap};
 
-/// How many of the largest holders a message names.
+/// How many of the largest allocations a message names.
 const NAMED: usize = 3;
 
-/// What one scanner takes; `None`: no limit, and so no allocation.
+/// The limits of one scanner; `None`: no limit, and so no allocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allocation {
     /// The scanner.
@@ -27,7 +27,7 @@ pub struct Allocation {
 }
 
 impl Allocation {
-    /// What a scanner with `limits` takes.
+    /// The allocation of a scanner with `limits`.
     pub fn new(name: &str, limits: &ActualLimits) -> Self {
         let swap = match (limits.memory, limits.memory_swap) {
             (Some(memory), Some(MemorySwap::Bytes(both))) => Some(both.saturating_sub(memory)),
@@ -36,14 +36,14 @@ impl Allocation {
         Self { name: name.to_owned(), memory: limits.memory, swap, cpus: limits.cpus }
     }
 
-    /// Parted into what is more than it has `now`, and the rest.
+    /// Divided into what is more than it has `now`, and the rest.
     pub fn growth(self, now: &Self) -> (Self, Self) {
         let (memory, swap, cpus) = (self.memory > now.memory, self.swap > now.swap, self.cpus > now.cpus);
-        let part = |share: Self, grows: bool| Self {
-            memory: share.memory.filter(|_| memory == grows),
-            swap: share.swap.filter(|_| swap == grows),
-            cpus: share.cpus.filter(|_| cpus == grows),
-            ..share
+        let part = |allocation: Self, grows: bool| Self {
+            memory: allocation.memory.filter(|_| memory == grows),
+            swap: allocation.swap.filter(|_| swap == grows),
+            cpus: allocation.cpus.filter(|_| cpus == grows),
+            ..allocation
         };
         (part(self.clone(), true), part(self, false))
     }
@@ -59,13 +59,13 @@ impl Allocation {
     }
 }
 
-/// What `scanners` take. One that is just being replaced and the one that replaces it never run at the same time, and take
-/// what the larger of them does.
+/// The allocations of `scanners`. The old and the new container of a replacement never run at the same time, so the larger of
+/// both counts.
 pub fn allocations(scanners: &[InventoryEntry]) -> Vec<Allocation> {
     let of = |scanner: &InventoryEntry| {
-        let share = |container: &Observed| Allocation::new(scanner.name, &container.limits);
-        let other = scanner.other.map(share);
-        other.into_iter().fold(share(scanner.container), |share, other| share.max(&other))
+        let allocation = |container: &Observed| Allocation::new(scanner.name, &container.limits);
+        let other = scanner.other.map(allocation);
+        other.into_iter().fold(allocation(scanner.container), |allocation, other| allocation.max(&other))
     };
     scanners.iter().map(of).collect()
 }
@@ -73,9 +73,9 @@ pub fn allocations(scanners: &[InventoryEntry]) -> Vec<Allocation> {
 /// One resource of the host; bytes or CPUs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Resource<T> {
-    /// All there is.
+    /// What the host has.
     pub total: T,
-    /// What scanners hold.
+    /// The sum of all scanners.
     pub allocated: T,
     /// What a further scanner could get.
     pub available: T,
@@ -92,42 +92,45 @@ pub struct Host {
     pub cpus: Resource<f64>,
 }
 
-/// The kinds of resources, each with how it is read off, in whole bytes or billionths of CPUs, and shown.
-const MEMORY: Kind = Kind { name: "memory", held: |share| share.memory, shown: mebibytes };
-const SWAP: Kind = Kind { name: "swap", held: |share| share.swap, shown: mebibytes };
-const CPUS: Kind =
-    Kind { name: "cpus", held: |share| share.cpus.map(Cpus::to_nano), shown: |nano| Cpus::from_nano(nano).to_string() };
+// Each kind of resource, with how to read it, in whole bytes or billionths of CPUs, and how to show it.
+const MEMORY: Kind = Kind { name: "memory", read: |allocation| allocation.memory, shown: mebibytes };
+const SWAP: Kind = Kind { name: "swap", read: |allocation| allocation.swap, shown: mebibytes };
+const CPUS: Kind = Kind {
+    name: "cpus",
+    read: |allocation| allocation.cpus.map(Cpus::to_nano),
+    shown: |nano| Cpus::from_nano(nano).to_string(),
+};
 
 struct Kind {
     name: &'static str,
-    held: fn(&Allocation) -> Option<u64>,
+    read: fn(&Allocation) -> Option<u64>,
     shown: fn(u64) -> String,
 }
 
 impl Kind {
-    fn sum(&self, shares: &[Allocation]) -> u64 {
-        shares.iter().filter_map(self.held).fold(0, u64::saturating_add)
+    fn sum(&self, allocations: &[Allocation]) -> u64 {
+        allocations.iter().filter_map(self.read).fold(0, u64::saturating_add)
     }
 
-    fn left(&self, total: u64, shares: &[Allocation]) -> Resource<u64> {
-        let allocated = self.sum(shares);
+    fn left(&self, total: u64, allocations: &[Allocation]) -> Resource<u64> {
+        let allocated = self.sum(allocations);
         Resource { total, allocated, available: total.saturating_sub(allocated) }
     }
 }
 
 impl Host {
-    /// What `shares` leave of `capacity`.
-    pub fn new(capacity: &Capacity, shares: &[Allocation]) -> Self {
-        let Resource { total, allocated, available } = CPUS.left(capacity.nano_cpus(), shares);
+    /// The host of this `capacity` with these `allocations`.
+    pub fn new(capacity: &Capacity, allocations: &[Allocation]) -> Self {
+        let Resource { total, allocated, available } = CPUS.left(capacity.nano_cpus(), allocations);
         let cpus = |nano| Cpus::from_nano(nano).to_f64();
         Self {
-            memory: MEMORY.left(capacity.memory, shares),
-            swap: capacity.swap.map(|total| SWAP.left(total, shares)),
+            memory: MEMORY.left(capacity.memory, allocations),
+            swap: capacity.swap.map(|total| SWAP.left(total, allocations)),
             cpus: Resource { total: cpus(total), allocated: cpus(allocated), available: cpus(available) },
         }
     }
 
-    /// Whether scanners hold more of anything than there is; swap that does not exist cannot be held.
+    /// Whether any sum is larger than what the host has; swap is left out on a host without swap.
     pub fn is_overcommitted(&self) -> bool {
         let over = |resource: &Resource<u64>| resource.allocated > resource.total;
         let swap = self.swap.filter(|swap| swap.total > 0);
@@ -135,25 +138,27 @@ impl Host {
     }
 }
 
-/// Why `asked` cannot be had beside `held`: one sentence for each resource, or none. Swap counts when `judge_swap`, and only
-/// on a host that has some.
-pub fn excess(capacity: &Capacity, asked: &[Allocation], held: &[Allocation], judge_swap: bool) -> Vec<String> {
-    let swap = capacity.swap.filter(|swap| judge_swap && *swap > 0);
+/// One sentence for each resource of which `asked` and `allocated` together exceed the host. Swap counts when `check_swap`, and
+/// only on a host that has some.
+pub fn excess(capacity: &Capacity, asked: &[Allocation], allocated: &[Allocation], check_swap: bool) -> Vec<String> {
+    let swap = capacity.swap.filter(|swap| check_swap && *swap > 0);
     let totals = [(MEMORY, Some(capacity.memory)), (SWAP, swap), (CPUS, Some(capacity.nano_cpus()))];
-    totals.iter().filter_map(|(kind, total)| excess_of(kind, (*total)?, asked, held)).collect()
+    totals.iter().filter_map(|(kind, total)| excess_of(kind, (*total)?, asked, allocated)).collect()
 }
 
-fn excess_of(kind: &Kind, total: u64, asked: &[Allocation], held: &[Allocation]) -> Option<String> {
-    let (asking, allocated) = (kind.sum(asked), kind.sum(held));
-    if asking == 0 || asking.saturating_add(allocated) <= total {
+fn excess_of(kind: &Kind, total: u64, asked: &[Allocation], allocated: &[Allocation]) -> Option<String> {
+    let (asking, sum) = (kind.sum(asked), kind.sum(allocated));
+    if asking == 0 || asking.saturating_add(sum) <= total {
         return None;
     }
     let shown = kind.shown;
-    let mut holders: Vec<_> = held.iter().filter_map(|share| Some((&share.name, (kind.held)(share)?))).collect();
-    holders.sort_by_key(|(_, held)| std::cmp::Reverse(*held));
-    let largest: Vec<_> = holders.iter().take(NAMED).map(|(name, held)| format!("`{name}` {}", shown(*held))).collect();
+    let mut largest_first: Vec<_> =
+        allocated.iter().filter_map(|allocation| Some((&allocation.name, (kind.read)(allocation)?))).collect();
+    largest_first.sort_by_key(|(_, amount)| std::cmp::Reverse(*amount));
+    let largest: Vec<_> =
+        largest_first.iter().take(NAMED).map(|(name, amount)| format!("`{name}` {}", shown(*amount))).collect();
     let by = if largest.is_empty() { String::new() } else { format!(" (most by {})", largest.join(", ")) };
-    Some(format!("{} asked {}, allocated {}{by}, total {}", kind.name, shown(asking), shown(allocated), shown(total)))
+    Some(format!("{} asked {}, allocated {}{by}, total {}", kind.name, shown(asking), shown(sum), shown(total)))
 }
 
 fn mebibytes(bytes: u64) -> String {
@@ -167,7 +172,7 @@ mod tests {
 
     const HOST: Capacity = Capacity { memory: 4 << 30, swap: Some(1 << 30), cpus: 2 };
 
-    fn share(name: &str, gib: u64, nano: u64) -> Allocation {
+    fn allocation(name: &str, gib: u64, nano: u64) -> Allocation {
         let memory_swap = Some(MemorySwap::Bytes(gib << 31));
         let limits =
             ActualLimits { memory: Some(gib << 30), memory_swap, cpus: Some(Cpus::from_nano(nano)), cpu_period: None };
@@ -180,16 +185,16 @@ mod tests {
 
     #[test]
     fn what_fits_exactly_is_no_overcommit() {
-        let held = [share("a", 1, 700_000_000), share("b", 2, 300_000_000), unlimited("c")];
-        assert_eq!(excess(&HOST, &[share("d", 1, 1_000_000_000)], &held, false), [""; 0]);
-        assert_eq!(excess(&HOST, &[unlimited("d")], &[share("a", 9, 9_000_000_000)], true), [""; 0]);
+        let allocated = [allocation("a", 1, 700_000_000), allocation("b", 2, 300_000_000), unlimited("c")];
+        assert_eq!(excess(&HOST, &[allocation("d", 1, 1_000_000_000)], &allocated, false), [""; 0]);
+        assert_eq!(excess(&HOST, &[unlimited("d")], &[allocation("a", 9, 9_000_000_000)], true), [""; 0]);
     }
 
     #[test]
     fn each_resource_says_asked_allocated_total_and_the_largest_holders() {
-        let held = [share("a", 1, 500_000_000), share("b", 2, 1_000_000_000), unlimited("c")];
+        let allocated = [allocation("a", 1, 500_000_000), allocation("b", 2, 1_000_000_000), unlimited("c")];
         assert_eq!(
-            excess(&HOST, &[share("d", 2, 1_000_000_000)], &held, true),
+            excess(&HOST, &[allocation("d", 2, 1_000_000_000)], &allocated, true),
             [
                 "memory asked 2048 MiB, allocated 3072 MiB (most by `b` 2048 MiB, `a` 1024 MiB), total 4096 MiB",
                 "swap asked 2048 MiB, allocated 3072 MiB (most by `b` 2048 MiB, `a` 1024 MiB), total 1024 MiB",
@@ -199,20 +204,20 @@ mod tests {
     }
 
     #[test]
-    fn swap_that_does_not_exist_is_not_judged() {
+    fn swap_that_does_not_exist_is_not_checked() {
         for swap in [None, Some(0)] {
             let host = Capacity { swap, ..HOST };
-            assert_eq!(excess(&host, &[share("a", 1, 1)], &[], true), [""; 0]);
+            assert_eq!(excess(&host, &[allocation("a", 1, 1)], &[], true), [""; 0]);
         }
     }
 
     #[test]
     fn only_what_grows_is_asked_for() {
-        let (more, rest) = share("a", 2, 500_000_000).growth(&share("a", 1, 500_000_000));
+        let (more, rest) = allocation("a", 2, 500_000_000).growth(&allocation("a", 1, 500_000_000));
         assert_eq!((more.memory, more.swap, more.cpus), (Some(2 << 30), Some(2 << 30), None));
         assert_eq!((rest.memory, rest.swap, rest.cpus), (None, None, Some(Cpus::from_nano(500_000_000))));
         // What had no limit had no allocation.
-        assert_eq!(share("a", 1, 1).growth(&unlimited("a")).0, share("a", 1, 1));
+        assert_eq!(allocation("a", 1, 1).growth(&unlimited("a")).0, allocation("a", 1, 1));
     }
 
     #[test]
@@ -224,8 +229,8 @@ mod tests {
         };
         let (one, other, unlimited) = (limited(1, 20), limited(2, 10), by_hand());
         let take = |container, other| {
-            let shares = allocations(&[InventoryEntry { name: "a", container, other }]);
-            (shares[0].name.clone(), shares[0].memory, shares[0].cpus.map(Cpus::to_nano))
+            let allocations = allocations(&[InventoryEntry { name: "a", container, other }]);
+            (allocations[0].name.clone(), allocations[0].memory, allocations[0].cpus.map(Cpus::to_nano))
         };
         assert_eq!(take(&one, Some(&other)), ("a".to_owned(), Some(2 << 30), Some(20)));
         assert_eq!(take(&unlimited, Some(&one)), ("a".to_owned(), Some(1 << 30), Some(20)));
@@ -234,17 +239,18 @@ mod tests {
 
     #[test]
     fn hundredths_of_cpus_add_up() {
-        let held = [share("a", 0, 600_000_000), share("b", 0, 600_000_000), share("c", 0, 600_000_000)];
-        assert_eq!(Host::new(&HOST, &held).cpus, Resource { total: 2.0, allocated: 1.8, available: 0.2 });
-        assert_eq!(excess(&HOST, &[share("d", 0, 200_000_000)], &held, false), [""; 0]);
+        let allocated =
+            [allocation("a", 0, 600_000_000), allocation("b", 0, 600_000_000), allocation("c", 0, 600_000_000)];
+        assert_eq!(Host::new(&HOST, &allocated).cpus, Resource { total: 2.0, allocated: 1.8, available: 0.2 });
+        assert_eq!(excess(&HOST, &[allocation("d", 0, 200_000_000)], &allocated, false), [""; 0]);
     }
 
     #[test]
     fn the_host_shows_what_is_left() {
-        let host = Host::new(&HOST, &[share("a", 3, 2_500_000_000)]);
+        let host = Host::new(&HOST, &[allocation("a", 3, 2_500_000_000)]);
         assert_eq!(host.memory, Resource { total: 4 << 30, allocated: 3 << 30, available: 1 << 30 });
         assert_eq!(host.cpus, Resource { total: 2.0, allocated: 2.5, available: 0.0 });
         assert!(host.is_overcommitted());
-        assert!(!Host::new(&HOST, &[share("a", 1, 2_000_000_000)]).is_overcommitted());
+        assert!(!Host::new(&HOST, &[allocation("a", 1, 2_000_000_000)]).is_overcommitted());
     }
 }

@@ -1,4 +1,4 @@
-//! The vendor's command line that would give the wanted scanner, for people to read and compare; secrets are masked.
+//! The vendor's command line for the desired scanner, for people to read and compare. Secrets are masked.
 
 use super::desired::Desired;
 use super::values::environment;
@@ -73,7 +73,7 @@ pub fn docker_run(name: &Name, desired: &Desired) -> String {
     words.join(" ")
 }
 
-/// `word` as a shell takes it for one word.
+/// `word`, quoted for a shell where needed.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+%*".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

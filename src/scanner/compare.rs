@@ -14,18 +14,19 @@ use crate::secret::MASK;
 /// How a difference is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// Live, same container, by sending this: what is compared as live cannot be forgotten when it is sent.
+    /// Live, in the same container, by sending this. The comparison makes it, so that no live difference can be left out of
+    /// the update.
     Update(Change),
     /// By a new container.
     Replace,
 }
 
-/// What came out of comparing one field.
+/// The result of comparing one field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// As wanted.
+    /// It is in the desired state.
     Same,
-    /// Not as wanted.
+    /// It is not.
     Differs(Way),
 }
 
@@ -34,15 +35,15 @@ pub enum Verdict {
 pub struct Comparison {
     /// The option's name.
     pub field: &'static str,
-    /// As it is.
+    /// The observed value.
     pub before: Value,
-    /// As it shall be.
+    /// The desired value.
     pub after: Value,
-    /// Whether that is a difference.
+    /// Whether they differ.
     pub verdict: Verdict,
 }
 
-/// What the engine below can do, as far as it changes what a difference is.
+/// The abilities of the engine that decide whether something is a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineTraits {
     /// The engine labels mounts (`SELinux`), so that a missing `z` matters.
@@ -106,14 +107,14 @@ pub fn compare(desired: &Desired, observed: &Observed, image: &WantedImage, engi
         list.add("privileged", observed.privileged, *privileged, observed.privileged == *privileged, Way::Replace);
     }
     if !labels.is_empty() {
-        let held: Value = labels.keys().map(|key| (key.clone(), json!(observed.labels.get(key)))).collect();
+        let observed_labels: Value = labels.keys().map(|key| (key.clone(), json!(observed.labels.get(key)))).collect();
         let same = labels.iter().all(|(key, value)| observed.labels.get(key) == Some(value));
-        list.add("labels", held, json!(labels), same, Way::Replace);
+        list.add("labels", observed_labels, json!(labels), same, Way::Replace);
     }
     list.0
 }
 
-/// Every field of a scanner that is to be made, for `diff`: as it would be compared with nothing.
+/// Every field of a scanner that will be created, for `diff`.
 pub fn describe(desired: &Desired) -> Vec<Comparison> {
     let fields = compare(desired, &Observed::default(), &WantedImage::ToPull, EngineTraits::default());
     fields.into_iter().map(|field| Comparison { before: Value::Null, verdict: Verdict::Same, ..field }).collect()
@@ -147,7 +148,7 @@ impl List {
     fn environment(&mut self, desired: &Desired, observed: &Observed, image: &WantedImage) {
         let base = match image {
             WantedImage::Local { id, env } if *id == observed.image_id => Some(env),
-            // Another image is a difference of its own; what the old one brought is none.
+            // The image is a difference of its own; the variables that come with it are not.
             _ => observed.image_env.as_ref(),
         };
         let wanted = desired.variables();
@@ -171,7 +172,7 @@ impl List {
         self.further_variables(&actual, &expected, base.is_some());
     }
 
-    /// `env`: names only. With the image gone, variables that nobody asked for may be the image's.
+    /// `env`: names only. If the image is gone, variables that the task does not have may be the image's.
     fn further_variables(&mut self, actual: &Environment, expected: &Environment, base_known: bool) {
         let owned = |name: &str| environment::OWNED.iter().any(|(variable, _)| *variable == name);
         let differing = |these: &Environment, those: &Environment, all: bool| -> Value {
@@ -212,7 +213,7 @@ impl List {
 
     fn limits(&mut self, wanted: &Limits, actual: &ActualLimits, live: impl Fn(Change) -> Way, engine: EngineTraits) {
         let ActualLimits { memory: _, memory_swap: _, cpus: _, cpu_period: _ } = actual; // each of them below
-        // A limit that is taken away is nothing that an engine could be sent.
+        // Engines have no call that takes a limit away.
         let way = |change: Option<Change>| change.map_or(Way::Replace, &live);
         let (memory, swap, cpus) = (wanted.memory(), wanted.memory_swap(), wanted.cpus);
         let change = memory.zip(swap).map(|(memory, swap)| Change::Memory(memory, swap));
@@ -233,7 +234,7 @@ impl List {
     }
 }
 
-/// What the live differences among `comparisons` need.
+/// The update that removes the live differences among `comparisons`.
 pub fn live_update(desired: &Desired, observed: &Observed, comparisons: &[Comparison]) -> Update {
     let mut changes = Vec::new();
     for field in comparisons {
@@ -244,7 +245,7 @@ pub fn live_update(desired: &Desired, observed: &Observed, comparisons: &[Compar
         }
     }
     let (has, wants) = (&observed.limits, &desired.limits);
-    // To the kernel no limit is the most there is; to the host's bookkeeping it is nothing.
+    // To the kernel "no limit" is the maximum; in the sum of all scanners it counts as nothing.
     let swap = |swap| match swap {
         Some(MemorySwap::Bytes(bytes)) => bytes,
         Some(MemorySwap::Unlimited) | None => 0,

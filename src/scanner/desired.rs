@@ -1,4 +1,4 @@
-//! What a task wants a scanner to be.
+//! The desired state of a scanner.
 
 use std::collections::BTreeMap;
 
@@ -18,17 +18,17 @@ use crate::error::{Error, Result};
 /// One task for one scanner.
 #[derive(Debug)]
 pub struct Request {
-    /// Whom it is about.
+    /// The scanner's name.
     pub name: Name,
     /// The whole scanner, or `None` when only the run state of an existing one is managed.
     pub desired: Option<Desired>,
     /// What to do with it.
     pub policy: Policy,
-    /// Limits of `desired` that are still percentages of a host that was not looked at yet.
+    /// Limits of `desired` that are percentages of a host whose resources are not known yet.
     pub relative_limits: Option<GivenLimits>,
 }
 
-/// The scanner as it shall be; one field for each thing that is compared ([`super::compare`]).
+/// The desired scanner; one field for each thing that is compared ([`super::compare`]).
 #[derive(Debug, Clone)]
 pub struct Desired {
     /// Its credential, and the name of its private directory.
@@ -55,15 +55,15 @@ pub struct Desired {
     pub refresh_interval: Option<i64>,
     /// A private root CA.
     pub ca_dir: Option<Directory>,
-    /// The network; `None`: whatever it has.
+    /// The network; `None`: what it has is kept.
     pub network: Option<String>,
     /// Further variables.
     pub env: Environment,
-    /// `None`: whatever it has.
+    /// The restart policy; `None`: what it has is kept.
     pub restart_policy: Option<RestartPolicy>,
-    /// `None`: whatever it has.
+    /// Whether it is privileged; `None`: what it has is kept.
     pub privileged: Option<bool>,
-    /// Labels to hold among others.
+    /// Labels that it must have among others.
     pub labels: BTreeMap<String, String>,
 }
 
@@ -128,7 +128,7 @@ impl Desired {
     }
 }
 
-/// Refuses a task of which two scanners claim one name, code or private directory.
+/// Refuses a task in which two scanners have the same name, code or private directory.
 pub fn refuse_duplicates(requests: &[Request]) -> Result<()> {
     for (at, one) in requests.iter().enumerate() {
         for other in requests.iter().skip(at + 1) {
@@ -151,7 +151,7 @@ pub fn refuse_duplicates(requests: &[Request]) -> Result<()> {
     Ok(())
 }
 
-/// A purge deletes the identity and never what all scanners share, so that must be elsewhere.
+/// Refuses a shared directory in the identity directory, since a purge deletes the latter.
 pub fn refuse_shared_in(identity_dir: &Directory, shared_dir: &str) -> Result<()> {
     if !identity_dir.contains(shared_dir) {
         return Ok(());

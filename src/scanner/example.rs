@@ -1,5 +1,5 @@
-//! For tests: the scanner that [`crate::testing::request`] wants, as it is after the vendor's command was typed, and
-//! words for what may be different about one.
+//! For tests: the scanner that [`crate::testing::request`] describes, as the vendor's command makes it, and methods that change
+//! one thing about it.
 
 use super::observed::{Observed, Status};
 use super::values::environment::Environment;

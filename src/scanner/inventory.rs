@@ -1,7 +1,7 @@
-//! Which scanners there are. One that is just being replaced, or was when a run was killed, has two containers: a user has
-//! one scanner all the time, under the name that they gave it.
+//! The scanners of an engine. A scanner whose replacement is under way, or was interrupted, has two containers; to the user it
+//! is one scanner all the time, under the name that they gave it.
 //!
-//! The names and the note that tell which belong together are [`super::replacement`]'s.
+//! [`super::replacement`] defines the names and labels that tell which containers belong together.
 
 use super::observed::{Observed, Status};
 use super::values::name::of_scanner;
@@ -11,9 +11,9 @@ use super::values::name::of_scanner;
 pub struct InventoryEntry<'a> {
     /// Its own name, also where its container has a temporary one.
     pub name: &'a str,
-    /// Its container: of two the one that is up, else the one that was there before.
+    /// Its container; of two, the one that is up, else the old one.
     pub container: &'a Observed,
-    /// The other one.
+    /// The second container, during a replacement.
     pub other: Option<&'a Observed>,
 }
 
@@ -24,7 +24,7 @@ impl InventoryEntry<'_> {
     }
 }
 
-/// The scanners that `containers` are, each of which has the mounts of one.
+/// The scanners among `containers`, each of which has a scanner's mounts.
 pub fn inventory<'a>(containers: &[&'a Observed]) -> Vec<InventoryEntry<'a>> {
     let old_of = |new: &Observed| containers.iter().copied().find(|old| replaces(new, old));
     let is_replaced = |old: &Observed| containers.iter().any(|new| replaces(new, old));
@@ -35,14 +35,14 @@ pub fn inventory<'a>(containers: &[&'a Observed]) -> Vec<InventoryEntry<'a>> {
         let old = old_of(new);
         let is_taken = old.is_none() && name != new.name && is_there(name);
         if is_taken && new.replaces.is_some() && new.status == Status::Created {
-            // What it was to replace is gone, and another scanner has the name: the next run removes it.
+            // The container that it replaces is gone, and another scanner has the name: the next run removes it.
             continue;
         }
         let (container, other) = match old {
             Some(old) if !new.status.is_up() => (old, Some(new)),
             old => (new, old),
         };
-        // One that bears such a name without a note is a scanner of that name.
+        // A container with a temporary name but without a replacement's labels is a scanner of that name.
         let is_own = is_taken || (old.is_none() && new.replaces.is_none());
         scanners.push(InventoryEntry { name: if is_own { &new.name } else { name }, container, other });
     }
@@ -65,7 +65,7 @@ mod tests {
 
     use Status::{Created, Exited, Running};
 
-    /// Id, name, what it does, and the id that it notes.
+    /// Id, name, status, and the id in its labels.
     type Given = (&'static str, &'static str, Status, Option<&'static str>);
 
     fn observed((id, name, status, note): Given) -> Observed {
@@ -73,7 +73,7 @@ mod tests {
         Observed { id: id.to_owned(), name: name.to_owned(), status, replaces, ..by_hand() }
     }
 
-    /// Every row of the table in `replacement`, and what is left when somebody interfered.
+    /// Every row of the table in `replacement`, and what is left after someone changed containers by hand.
     #[rstest]
     #[case::nothing_replaced(&[("1", "a", Running, None), ("2", "b", Exited, None)], &["a: 1", "b: 2"])]
     #[case::finished_long_ago(&[("2", "a", Running, Some("1"))], &["a: 2"])]

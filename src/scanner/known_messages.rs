@@ -1,10 +1,10 @@
-//! What the scanner's own last words mean, and what to do about them.
+//! The messages that the vendor's scanner is known to end with, each with its cause and cure.
 
-/// What the vendor's scanner prints when it cannot work, why, and the cure.
+/// Words of the scanner's log, and the cause with the cure.
 const KNOWN: &[(&str, &str)] = &[
     (
         "Shared store is not mounted",
-        "nothing is mounted at /usr/local/qualys: check that shared_dir exists on the Docker host and is no empty mount",
+        "nothing is mounted at /usr/local/qualys: check that shared_dir exists on the Docker host and is not an empty mount",
     ),
     (
         "Private store is not mounted",
@@ -18,7 +18,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("required variable is not defined, use -e QUALYS_URL", "QUALYS_URL is missing: give qualys_url"),
 ];
 
-/// The cure for what a scanner said in its `log`, if it said something known.
+/// The cause and cure for a known message in a scanner's `log`.
 pub fn for_log(log: &[String]) -> Option<&'static str> {
     KNOWN.iter().find(|(words, _)| log.iter().any(|line| line.contains(words))).map(|(_, cure)| *cure)
 }

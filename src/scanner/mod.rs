@@ -1,12 +1,12 @@
-//! The domain: what a scanner is, what is wanted, what is there, and the plan between the two.
+//! The domain: the desired scanner, the observed one, and the plan that turns one into the other.
 //!
 //! ```text
-//! Arguments ─▶ Desired ┐
+//! Request ──▶ Desired ─┐
 //!                      ├─ compare ─▶ Comparison… ─ plan ─▶ Plan (data, nothing left to choose)
 //! engine ─▶ Observed ──┘
 //! ```
 //!
-//! Pure and synchronous: nothing here talks to an engine or a disk.
+//! Pure and synchronous: no I/O here.
 
 pub mod admission;
 pub mod allocation;

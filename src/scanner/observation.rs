@@ -1,4 +1,4 @@
-//! What there is on the engine and the host, as far as one scanner is concerned.
+//! What a run observes on the engine and the host for one scanner.
 
 use super::compare::EngineTraits;
 use super::observed::Observed;
@@ -16,16 +16,16 @@ pub enum OnHost {
     Other,
 }
 
-/// Everything a plan is made from, beside the request.
+/// Everything that a plan depends on, beside the request.
 #[derive(Debug, Clone)]
 pub struct Observation {
     /// The container of the scanner's name.
     pub observed: Option<Observed>,
-    /// The name of a container that bears a name which only a replacement gives, and is no part of one.
+    /// The name of a container that has one of a replacement's temporary names and does not belong to a replacement.
     pub stranger: Option<String>,
-    /// The image that is wanted, where one is.
+    /// The desired image, if the task has one.
     pub image: Option<WantedImage>,
-    /// What the engine can do.
+    /// The abilities of the engine.
     pub engine: EngineTraits,
     /// The shared directory.
     pub shared_dir: OnHost,

@@ -1,4 +1,4 @@
-//! A container as it is, in the domain's terms.
+//! The observed state of a container.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub enum Status {
     Paused,
     /// Ended, and about to be started again by its restart policy.
     Restarting,
-    /// On its way out.
+    /// The engine is removing it.
     Removing,
     /// Ended.
     Exited,
@@ -50,14 +50,14 @@ impl Status {
     }
 }
 
-/// What a replacement notes on itself about the scanner whose place it takes (labels of the new container).
+/// What the labels of a new container say about the old one that it replaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
     /// The old container.
     pub id: String,
     /// Whether the old one was up.
     pub was_up: bool,
-    /// Its restart policy, which is switched off while the replacement is at work.
+    /// Its restart policy, which is `no` during the replacement.
     pub restart_policy: RestartPolicy,
 }
 
@@ -79,13 +79,13 @@ pub struct Observed {
     pub image: String,
     /// The image's id, with `sha256:`.
     pub image_id: String,
-    /// What it does now.
+    /// Its status.
     pub status: Status,
     /// When it was last started; `None` before the first start.
     pub started_at: Option<Timestamp>,
-    /// How it last ended.
+    /// The exit code of its last end.
     pub exit_code: i64,
-    /// How often its restart policy brought it back.
+    /// How often its restart policy started it again.
     pub restart_count: i64,
     /// Memory, swap, CPUs.
     pub limits: ActualLimits,
@@ -95,9 +95,9 @@ pub struct Observed {
     pub image_env: Option<Environment>,
     /// All mounts.
     pub mounts: Vec<Mount>,
-    /// What happens when it ends.
+    /// Its restart policy.
     pub restart_policy: RestartPolicy,
-    /// Whether it has the host's rights.
+    /// Whether it is privileged.
     pub privileged: bool,
     /// The network that it was made on, by name; `bridge` for the engine's default.
     pub network: String,
@@ -107,7 +107,7 @@ pub struct Observed {
     pub auto_remove: bool,
     /// Its own grace between SIGTERM and SIGKILL, in seconds.
     pub stop_timeout: Option<i64>,
-    /// Set on a replacement.
+    /// Set on the new container of a replacement.
     pub replaces: Option<Note>,
     /// Whether the engine is Podman, which reports some things in its own way.
     pub podman: bool,

@@ -1,4 +1,4 @@
-//! One change to the engine or the host: of a plan, of a replacement, and of the way back.
+//! One change to the engine or the host: of a plan, of a replacement, and of a rollback.
 //!
 //! There is one kind of operation and one executor for it, `crate::run::execute`. An operation names containers by their role,
 //! so that a plan can be made, shown and compared before any of its containers exists.
@@ -7,7 +7,7 @@ use super::values::directory::{Directory, Mode};
 use super::values::limits::{Cpus, MemorySwap};
 use super::values::restart_policy::RestartPolicy;
 
-/// A container of the scanner, by its part.
+/// A container of the scanner, by its role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// The one that has the scanner's name.
@@ -16,7 +16,7 @@ pub enum Role {
     Old,
     /// The one that takes its place.
     New,
-    /// The one that only carries the note of a replacement ([`Operation::CreateNote`]).
+    /// The one that only carries the labels of a replacement ([`Operation::CreateNote`]).
     Note,
 }
 
@@ -50,15 +50,15 @@ pub enum Operation {
     Update(Update),
     /// Put a new container in the place of the old one: every operation that [`super::replacement::next`] gives.
     Replace {
-        /// Whether the new one shall run.
+        /// Whether the new one must run.
         start: bool,
         /// The restart policy of the new one.
         policy: RestartPolicy,
     },
-    /// Create the new container of a replacement: not running, without a restart policy, under its temporary name, with a note
-    /// (labels) of whom it replaces.
+    /// Create the new container of a replacement: not running, without a restart policy, under its temporary name, with labels
+    /// that say which container it replaces.
     CreateSuccessor,
-    /// Create a container that is never started and only carries the note of the new one.
+    /// Create a container that is never started and only carries the labels of the new one.
     CreateNote,
     /// Change nothing but the restart policy.
     SetRestartPolicy(Role, RestartPolicy),
@@ -110,13 +110,13 @@ impl Operation {
         matches!(self, Self::Start(_) | Self::Restart | Self::Replace { start: true, .. })
     }
 
-    /// Whether it fetches an image, which takes long and disturbs nobody.
+    /// Whether it fetches an image, which may take long and needs no lock.
     pub const fn fetches(&self) -> bool {
         matches!(self, Self::PullImage | Self::LoadImage)
     }
 }
 
-/// One thing that a live update changes; what is compared as live says here what is sent ([`super::compare`]).
+/// One setting that a live update changes, with the value to send ([`super::compare`] makes it).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// Bytes of memory and the bound of memory and swap, which always travel together.
@@ -127,7 +127,7 @@ pub enum Change {
     RestartPolicy(RestartPolicy),
 }
 
-/// A live update; what is not in it stays.
+/// A live update; settings that are not in it stay.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Update {
     /// What changes, in the order of the comparison.

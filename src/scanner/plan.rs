@@ -1,5 +1,5 @@
-//! From what is wanted and what is there to what will be done. A plan is data and leaves nothing to choose: check mode is
-//! "do not carry it out".
+//! From the desired and the observed state to the operations. A plan is data and leaves nothing to decide: check mode is a plan
+//! that is not carried out.
 
 use serde_json::{Value, json};
 
@@ -21,14 +21,14 @@ const CREATE_DIRECTORY: &str = "create_directory";
 /// The way of a difference that a new container removes.
 const REPLACE: &str = "replace";
 
-/// How much of a scanner's limits the host must be able to give.
+/// How much of a scanner's limits is checked against the host's resources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ResourceDemand {
-    /// None: it has what it will have.
+    /// None: the scanner takes no more than before.
     Nothing,
-    /// What it takes more of than it did.
+    /// What it takes more than before.
     Growth,
-    /// All: it is made or started.
+    /// All: it is created or started.
     All,
 }
 
@@ -37,20 +37,20 @@ pub enum ResourceDemand {
 pub struct Difference {
     /// The option that it is about.
     pub field: &'static str,
-    /// As it is.
+    /// The observed value.
     pub before: Value,
-    /// As it shall be.
+    /// The desired value.
     pub after: Value,
-    /// How it gets there.
+    /// How it is removed: an action's word.
     pub way: &'static str,
 }
 
-/// What will be done, and why.
+/// The operations of a run, and the reasons for them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
-    /// Why.
+    /// The reasons: the result's `differences`.
     pub differences: Vec<Difference>,
-    /// Every managed field, also those that are as wanted, for `diff`.
+    /// Every managed field, also those in the desired state, for `diff`.
     pub comparisons: Vec<Comparison>,
     /// The operations, in order.
     pub operations: Vec<Operation>,
@@ -126,14 +126,14 @@ impl Plan {
         self.operations.iter().any(|it| matches!(it, Operation::Replace { .. }))
     }
 
-    /// What of the host the scanner asks for. A restart asks for nothing: it has what it had.
+    /// What the plan demands of the host's resources. A restart demands nothing: the scanner takes what it took.
     pub fn demand(&self) -> ResourceDemand {
-        let asks = |it: &Operation| match it {
+        let demand = |it: &Operation| match it {
             Operation::Create | Operation::Replace { .. } | Operation::Start(_) => ResourceDemand::All,
             Operation::Update(Update { grows: true, .. }) => ResourceDemand::Growth,
             _ => ResourceDemand::Nothing,
         };
-        self.operations.iter().map(asks).max().unwrap_or(ResourceDemand::Nothing)
+        self.operations.iter().map(demand).max().unwrap_or(ResourceDemand::Nothing)
     }
 
     /// Whether a start is among the operations.
@@ -151,7 +151,7 @@ impl Plan {
         self.differences.push(Difference { field, before: before.into(), after: after.into(), way });
     }
 
-    /// A start is one only when the scanner stays up.
+    /// A start has succeeded only when the scanner stays up.
     fn settle(&mut self, policy: &Policy) {
         if !policy.settle.is_zero() {
             self.operations.push(Operation::Settle(Role::Scanner));
@@ -241,7 +241,7 @@ impl Plan {
         self.run_state(policy, observed)
     }
 
-    /// The engine cannot update what ends at any moment; and the update may be the cure, which only a new start shows.
+    /// A restarting container can end at any moment, and engines cannot update it then. So it is stopped, updated and started.
     fn update_flapping(&mut self, policy: &Policy, observed: &Observed, update: Operation) {
         let stop = Operation::Stop(Role::Scanner);
         let before = observed.status.word();
@@ -309,10 +309,10 @@ impl Plan {
     fn absent(&mut self, request: &Request, observed: Option<&Observed>, observation: &Observation) -> Result<()> {
         let purged = if request.policy.purge { purged(request, observed)? } else { None };
         if observed.is_some_and(|observed| observed.status.is_up()) {
-            // It shall end in its own way, not by the removal.
+            // A stop lets it end by itself; a removal kills it.
             self.operations.push(Operation::Stop(Role::Old));
         }
-        // Before the container goes: it may be all that knows the directory, should the run be interrupted.
+        // Before the container is removed: if the run is interrupted, only the container tells where the directory is.
         match (purged, observation.identity_dir) {
             (None, _) | (Some(_), OnHost::Missing) => {}
             (Some(directory), OnHost::Directory(_)) => {

@@ -1,4 +1,4 @@
-//! What a task wants done, beside what the scanner shall be.
+//! How a task wants its scanner brought into the desired state: the options that do not describe the scanner itself.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::secret::Secret;
 
-/// What a task wants done, beside how the scanner shall look.
+/// The options of a task that do not describe the scanner itself.
 #[derive(Debug, Clone)]
 pub struct Policy {
     /// The state to reach.
@@ -20,11 +20,11 @@ pub struct Policy {
     pub purge: bool,
     /// When to pull.
     pub pull: Pull,
-    /// Where the image is loaded from when it is not there.
+    /// The archive to load the image from when the engine does not have it.
     pub image_archive: Option<PathBuf>,
     /// For pulls; `None`: what the host's docker configuration has.
     pub credentials: Option<Credentials>,
-    /// What to do when the host's resources do not suffice.
+    /// What to do when the limits of all scanners together exceed the host.
     pub overcommit: Overcommit,
     /// How long a started scanner must stay up; zero: not looked at.
     pub settle: Duration,
@@ -57,7 +57,7 @@ pub enum Overcommit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pull {
-    /// When it is not there.
+    /// When the engine does not have it.
     Missing,
     /// Each time, to have the newest.
     Always,
@@ -65,17 +65,17 @@ pub enum Pull {
     Never,
 }
 
-/// The state that the scanner shall be in.
+/// The desired run state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// There and running.
+    /// It exists and runs.
     Started,
-    /// There, running or not.
+    /// It exists, running or not.
     Present,
-    /// There and not running.
+    /// It exists and does not run.
     Stopped,
-    /// Not there.
+    /// It does not exist.
     Absent,
 }
 

@@ -1,4 +1,4 @@
-//! What a purge deletes: the scanner's identity, and never more.
+//! What a purge deletes: the scanner's identity directory and nothing else.
 
 use super::desired::{Request, refuse_shared_in};
 use super::observed::Observed;
@@ -7,7 +7,7 @@ use super::values::environment;
 use super::values::mount;
 use crate::error::{Error, Result};
 
-/// The directory that a purge would delete, where it can be known.
+/// The directory that a purge would delete, if it can be known.
 pub fn purged(request: &Request, observed: Option<&Observed>) -> Result<Option<Directory>> {
     if let Some(desired) = &request.desired {
         return Ok(Some(desired.identity_dir()));

@@ -1,4 +1,4 @@
-//! What must not be carried out, in words: the cause first, the cure, then what it is about.
+//! The errors for plans that must not be carried out. Each message says the cause, the cure, then the value.
 
 use super::desired::Request;
 use super::observed::{Observed, Status};
@@ -9,13 +9,13 @@ use super::values::mount;
 use crate::error::{Error, Kind, Result};
 use crate::scanner::policy::Recreate;
 
-/// Refuses a container that is no scanner, or is about to be none.
+/// Refuses a container that is not a scanner, or that the engine is removing.
 pub(super) fn refuse_others(observed: &Observed) -> Result<()> {
     if !observed.is_scanner() {
         return Err(Error::new(
             Kind::NotAScanner,
             format!(
-                "a container of this name exists and is no Qualys scanner (no mount at {}, no {}); \
+                "a container of this name exists and is not a Qualys scanner (no mount at {}, no {}); \
                  choose another name, or remove that container yourself: `{}`",
                 mount::PRIVATE,
                 environment::CODE,
@@ -25,17 +25,16 @@ pub(super) fn refuse_others(observed: &Observed) -> Result<()> {
     }
     if observed.status == Status::Removing {
         let message =
-            format!("the engine is just removing the scanner; run the task again when it is gone: `{}`", observed.name);
+            format!("the engine is removing the scanner; run the task again when it is gone: `{}`", observed.name);
         return Err(Error::new(Kind::EngineError, message));
     }
     Ok(())
 }
 
-/// Refuses to use a name that a replacement needs and another container has.
+/// Refuses a replacement that needs a name which another container has.
 pub fn stranger(name: &str) -> Error {
     let message = format!(
-        "a container that no replacement of this module made has a name that a replacement uses; rename it, or remove it: \
-         `{name}`"
+        "another container has a name that this module needs for replacements; rename or remove that container: `{name}`"
     );
     Error::new(Kind::AlreadyInUse, message)
 }
@@ -68,7 +67,7 @@ pub(super) fn vanishes(observed: &Observed, why: &str) -> Error {
     Error::new(Kind::NeedsReplacement, message)
 }
 
-/// Nothing to manage, and not enough to create it from.
+/// There is no scanner, and the task does not have the options to create one.
 pub(super) fn no_such_scanner(request: &Request) -> Error {
     Error::invalid(format!(
         "there is no scanner of this name, and without personalization_code, qualys_url and image none can be created; \
@@ -77,7 +76,7 @@ pub(super) fn no_such_scanner(request: &Request) -> Error {
     ))
 }
 
-/// Something else is where a directory should be, or nothing where one must be.
+/// The path of `option` is not a directory, or must exist and does not.
 pub(super) fn no_directory(option: &str, path: &Directory) -> Error {
     let cure = if option == "ca_dir" {
         "create it and put the root CA there"

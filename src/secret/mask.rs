@@ -1,8 +1,8 @@
-//! The last pass: no secret leaves in any value, whatever path it took to get there.
+//! The last pass over the output: masks every secret in every value.
 //!
 //! As `AnsibleModule` does it: a text equal to a secret is replaced as a whole, a part of a text by asterisks, the longest
-//! secret first. Keys are never touched, and neither are values that this program or the engine coins (ids, times, stable
-//! words): a code like `a` or `0` must not wreck them. Such short secrets are masked only where they stand alone.
+//! secret first. Keys are never masked, and neither are values that this program or the engine makes (ids, times, stable
+//! words): a code like `a` or `0` must not change them. Such short secrets are masked only where they stand alone.
 
 use serde_json::Value;
 
@@ -11,14 +11,14 @@ use super::{HIDDEN, MASK};
 /// Below this length a secret is masked only between characters that are no letters or digits.
 const SHORT: usize = 4;
 
-/// Keys whose values are coined by this program or are ids and times of the engine.
+/// Keys whose values are fixed words of this program, or ids and times of the engine.
 const NEVER_MASKED: &[&str] =
     &["action", "actions", "category", "error", "exit_code", "field", "id", "image_id", "started_at", "status", "way"];
 
 /// Keys below which everything comes from a user, the keys too: a label may be called `id` and hold the code.
 const FROM_USERS: &[&str] = &["after", "before", "module_args"];
 
-/// Knows all secrets of a run, the longest first.
+/// All secrets of a run, the longest first.
 #[derive(Debug)]
 pub struct Mask {
     secrets: Vec<String>,
@@ -38,13 +38,13 @@ impl Mask {
         self.clean_below(value, NEVER_MASKED);
     }
 
-    fn clean_below(&self, value: &mut Value, coined: &[&str]) {
+    fn clean_below(&self, value: &mut Value, never_masked: &[&str]) {
         match value {
             Value::String(text) => *text = self.clean_text(text),
-            Value::Array(items) => items.iter_mut().for_each(|item| self.clean_below(item, coined)),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.clean_below(item, never_masked)),
             Value::Object(map) => {
-                for (key, value) in map.iter_mut().filter(|(key, _)| !coined.contains(&key.as_str())) {
-                    self.clean_below(value, if FROM_USERS.contains(&key.as_str()) { &[] } else { coined });
+                for (key, value) in map.iter_mut().filter(|(key, _)| !never_masked.contains(&key.as_str())) {
+                    self.clean_below(value, if FROM_USERS.contains(&key.as_str()) { &[] } else { never_masked });
                 }
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_numbers_and_coined_words_stay() {
+    fn keys_numbers_and_fixed_words_stay() {
         let mut value = json!({
             "name": "name", "changed": true, "error": "name", "actions": ["name"],
             "container": {"id": "name", "exit_code": 0}, "list": ["x name y"],

@@ -1,8 +1,8 @@
 //! Text that must never be seen: the personalization code, proxy credentials, passwords, values of environment variables.
 //!
-//! Two nets. By type: a [`Secret`] prints as asterisks, so that nothing shows it by accident. And every secret that comes
-//! into being is remembered in its thread (the program has one), so that the last pass over the output
-//! ([`mask`]) knows it wherever it came from: an option, an old container, a neighbour.
+//! There are two defences. By type: a [`Secret`] prints as asterisks, so that nothing shows it by accident. And every secret
+//! is remembered in its thread (the program has one), so that the last pass over the output ([`mask`]) masks it wherever it
+//! came from: an option, an old container, another scanner.
 
 pub mod mask;
 
@@ -13,13 +13,13 @@ thread_local! {
     static KNOWN: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What stands in a text in place of a secret; `AnsibleModule`'s own mask.
+/// What replaces a secret in a message; `AnsibleModule`'s own mask.
 pub const MASK: &str = "********";
 
-/// What stands in place of a value that is a secret as a whole; `AnsibleModule`'s own word.
+/// What replaces a value that is a secret as a whole; `AnsibleModule`'s own word.
 pub const HIDDEN: &str = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER";
 
-/// A text that prints as [`MASK`].
+/// A string that prints as [`MASK`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Secret(String);
 
@@ -31,7 +31,7 @@ impl Secret {
         Self(text)
     }
 
-    /// The text itself, for the engine and for comparisons.
+    /// The secret itself, for the engine and for comparisons.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -62,14 +62,14 @@ pub fn remember(text: &str) {
 }
 
 /// Makes the value of an environment variable known to the last pass, unless it is as short as a flag (`1`, `yes`): masking
-/// those would wreck every message, and by type they are not shown anyway.
+/// those would make every message unreadable, and by type they are not shown anyway.
 pub fn remember_value(text: &str) {
     if text.len() >= 4 {
         remember(text);
     }
 }
 
-/// Everything that this thread must not show.
+/// All secrets of this thread.
 pub fn known() -> Vec<String> {
     KNOWN.with_borrow(Clone::clone)
 }

@@ -29,7 +29,7 @@ fn of_many_equal_runs_one_changes(#[case] before: Value, #[case] wanted: Value) 
 }
 
 #[test]
-fn opposite_wishes_take_turns() {
+fn opposite_tasks_take_turns() {
     let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let events = Events::of(&engine);
     let scanner = Scanner::new(&engine);

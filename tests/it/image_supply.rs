@@ -66,7 +66,7 @@ fn an_archive_that_cannot_help_is_refused_with_what_it_holds() {
     assert_eq!(
         refused("qualys/other:1", &archive.path),
         format!(
-            "image_archive `{path}` does not hold the image, it holds qualys/qcsa:1, qualys/qcsa:2; \
+            "image_archive `{path}` does not contain the image, it contains qualys/qcsa:1, qualys/qcsa:2; \
              save the image by its name into it: `qualys/other:1`"
         )
     );

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Engine, FakeEngine, Fault, Module, Proxy, Reply, Scanner, Trap, eventually};
 
-/// Longer than a way back takes.
+/// Longer than a rollback takes.
 const LATENESS: Duration = Duration::from_secs(2);
 
 /// It refuses to when a flapping scanner ends just then.

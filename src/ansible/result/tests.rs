@@ -87,10 +87,10 @@ fn the_keys_are_those_of_the_contract() {
     let mut scanner = outcome(&request, &observation(Some(by_hand())));
     scanner.rolled_back = Some(false);
     let capacity = Capacity { memory: 1 << 30, swap: Some(0), cpus: 2 };
-    let share = Allocation { name: "scanner".to_owned(), memory: None, swap: None, cpus: None };
+    let allocation = Allocation { name: "scanner".to_owned(), memory: None, swap: None, cpus: None };
     let full = Outcome {
         scanners: vec![scanner],
-        host: Some(Host::new(&capacity, &[share])),
+        host: Some(Host::new(&capacity, &[allocation])),
         warnings: vec!["careful".to_owned()],
         failure: Some(failed(Kind::Timeout, 0, "no")),
     };

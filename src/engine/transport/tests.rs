@@ -131,7 +131,7 @@ fn what_does_not_tell_its_version_is_not_an_engine(#[case] answer: &str) {
     let docker = engine.docker();
     let name = name();
     let failure = block_on(docker.containers(&[&name])).unwrap_err();
-    assert!(matches!(failure, Failure::Foreign(_)), "{failure}");
+    assert!(matches!(failure, Failure::NotAnEngine(_)), "{failure}");
 }
 
 #[test]

@@ -280,7 +280,7 @@ fn refusals_say_what_and_how_to_go_on() {
     insta::assert_snapshot!(plan(&json!({"recreate": "always"}), &vanishing), @"needs_replacement: the scanner was started with --rm, so that a replacement (recreate) that fails could not be undone; remove it first with state=absent: `scanner`");
     insta::assert_snapshot!(plan(&json!({"restart": true}), &vanishing), @"needs_replacement: the scanner was started with --rm, so that a restart would remove it; use recreate=never and restart=no: `scanner`");
     insta::assert_snapshot!(plan(&json!({"state": "stopped"}), &vanishing), @"needs_replacement: the scanner was started with --rm, so that a stop would remove it; use state=absent if that is meant: `scanner`");
-    insta::assert_snapshot!(plan(&json!({}), &observation(Some(by_hand().with_status(Status::Removing)))), @"engine_error: the engine is just removing the scanner; run the task again when it is gone: `scanner`");
+    insta::assert_snapshot!(plan(&json!({}), &observation(Some(by_hand().with_status(Status::Removing)))), @"engine_error: the engine is removing the scanner; run the task again when it is gone: `scanner`");
     insta::assert_snapshot!(text(Plan::make(&run_state(&json!({})), &observation(None))), @"invalid_arguments: there is no scanner of this name, and without personalization_code, qualys_url and image none can be created; give all three: `scanner`");
     for in_the_way in [
         Observation { shared_dir: OnHost::Other, ..observation(None) },
@@ -366,7 +366,7 @@ fn a_stranger_with_a_name_that_a_replacement_uses(
 ) {
     let observation = Observation { stranger: Some("scanner.qcss-old".to_owned()), ..observation(observed) };
     let planned = plan(&options, &observation);
-    let words = "already_in_use: a container that no replacement of this module made has a name that a replacement uses; rename it, or remove it: `scanner.qcss-old`";
+    let words = "already_in_use: another container has a name that this module needs for replacements; rename or remove that container: `scanner.qcss-old`";
     assert_eq!(planned == words, is_refused, "{planned}");
 }
 

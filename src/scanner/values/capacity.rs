@@ -1,11 +1,11 @@
-//! What a host has to give.
+//! The resources of a host.
 
-/// What a host has.
+/// The resources of a host.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Capacity {
     /// Bytes.
     pub memory: u64,
-    /// Bytes; `None` where the host does not say or the engine cannot limit swap, which is not judged then.
+    /// Bytes; `None` where the host does not say or the engine cannot limit swap, and then it is not checked.
     pub swap: Option<u64>,
     /// Whole CPUs.
     pub cpus: u32,

@@ -1,4 +1,4 @@
-//! The environment of a scanner: how options reach it, and what of it is whose.
+//! The environment of a scanner: how options reach it, and whether a variable comes from the task, the image or the engine.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -83,7 +83,7 @@ impl Environment {
         Self(self.0.iter().filter(|(name, _)| own(name)).map(|(n, v)| (n.clone(), v.clone())).collect())
     }
 
-    /// The values that nobody may see, given what `image` brings: everything but the image's own and the public ones.
+    /// The values that must not be shown, given what `image` brings: everything but the image's own and the public ones.
     pub fn secrets<'a>(&'a self, image: Option<&'a Self>) -> impl Iterator<Item = &'a str> {
         self.iter().filter_map(move |(name, value)| {
             let of_image = image.is_some_and(|image| image.value(name) == Some(value));

@@ -30,7 +30,7 @@ impl ImageRef {
         &self.0
     }
 
-    /// Whether this can only be an image that is already there: an id names no registry.
+    /// Whether this can only be an image that the engine has: an id names no registry.
     pub fn is_id(&self) -> bool {
         is_id(&self.0)
     }
@@ -69,10 +69,10 @@ impl fmt::Display for ImageRef {
     }
 }
 
-/// What is known of the image that is wanted.
+/// What is known of the desired image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WantedImage {
-    /// It is there.
+    /// The engine has it.
     Local {
         /// With `sha256:`.
         id: String,

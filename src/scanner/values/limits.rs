@@ -105,7 +105,7 @@ impl fmt::Display for Cpus {
     }
 }
 
-/// The limits that are wanted, checked against each other.
+/// The desired limits, checked against each other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
     memory: Option<u64>,
@@ -181,7 +181,7 @@ impl GivenLimits {
         })
     }
 
-    /// Whether the host's figures are needed to know what is meant.
+    /// Whether a percentage is among them, so that the host's resources must be known.
     pub const fn is_relative(&self) -> bool {
         matches!(self.memory, Some(Amount::Percent(_)))
             || matches!(self.memory_swap, Some(Amount::Percent(_)))
@@ -190,10 +190,10 @@ impl GivenLimits {
 
     /// The limits on a host of this `capacity`: whole MiB and hundredths of CPUs, rounded down.
     pub fn resolve(&self, capacity: &Capacity) -> Result<Limits> {
-        let share = |percent: f64| {
+        let percentage = |percent: f64| {
             #[expect(clippy::cast_precision_loss, reason = "no host has 2^53 bytes")]
             let mebibytes = (capacity.memory as f64 * percent / 100.0 / f64::from(1 << 20)).floor();
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of the host's memory")]
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of the host's memory")]
             {
                 (mebibytes as u64) << 20
             }
@@ -201,30 +201,30 @@ impl GivenLimits {
         let memory = match self.memory {
             Some(Amount::Fixed(0)) | None => None,
             Some(Amount::Fixed(bytes)) => Some(bytes),
-            Some(Amount::Percent(percent)) => Some(share(percent)),
+            Some(Amount::Percent(percent)) => Some(percentage(percent)),
         };
         let memory_swap = match self.memory_swap {
             Some(Amount::Fixed(MemorySwap::Bytes(0))) | None => None,
             Some(Amount::Fixed(swap)) => Some(swap),
-            Some(Amount::Percent(percent)) => Some(MemorySwap::Bytes(share(percent))),
+            Some(Amount::Percent(percent)) => Some(MemorySwap::Bytes(percentage(percent))),
         };
         let cpus = match self.cpus {
             Some(Amount::Fixed(Cpus(0))) | None => None,
             Some(Amount::Fixed(cpus)) => Some(cpus),
-            Some(Amount::Percent(percent)) => Some(share_of_cpus(percent, capacity.cpus)?),
+            Some(Amount::Percent(percent)) => Some(percentage_of_cpus(percent, capacity.cpus)?),
         };
         Limits { memory, memory_swap, cpus }.checked()
     }
 }
 
-/// Hundredths, rounded down; a share so small that nothing is left must not become a scanner without a limit.
-fn share_of_cpus(percent: f64, cpus: u32) -> Result<Cpus> {
+/// Hundredths, rounded down; a percentage so small that nothing is left must not become a scanner without a limit.
+fn percentage_of_cpus(percent: f64, cpus: u32) -> Result<Cpus> {
     // A hair more, since 57 % of 100 is 56.99… to a computer.
-    let share = (f64::from(cpus) * percent + 1e-6).floor() / 100.0;
-    if share < LEAST_CPUS {
+    let part = (f64::from(cpus) * percent + 1e-6).floor() / 100.0;
+    if part < LEAST_CPUS {
         return Err(Error::invalid(format!("cpus must be at least {LEAST_CPUS}, got: `{percent}%` of {cpus} CPUs")));
     }
-    Ok(Cpus::from_f64(share))
+    Ok(Cpus::from_f64(part))
 }
 
 fn amount<T>(

@@ -1,4 +1,4 @@
-//! The directories that a scanner sees: where they are mounted, and when two ways of writing a mount mean the same.
+//! The directories that are mounted into a scanner, and when two spellings of a mount mean the same.
 
 use super::directory::plain;
 
@@ -29,13 +29,13 @@ impl Mount {
         Self { source: plain(source), destination: plain(destination), read_write, relabel }
     }
 
-    /// Whether this serves a scanner that wants `source`; a missing `z` matters only where the engine enforces labels.
+    /// Whether this is the mount of `source` that a scanner needs; a missing `z` matters only where the engine enforces labels.
     pub fn serves(&self, source: &str, labels_enforced: bool) -> bool {
         self.source == source && self.read_write && (self.relabel || !labels_enforced)
     }
 
     /// Whether its container works in the directory `other` or below it; or above it, when that is its own private store (a
-    /// backup of all private directories is in nobody's way).
+    /// backup of all private directories is not in the way).
     pub fn overlaps(&self, other: &str) -> bool {
         let below = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
         self.source == other

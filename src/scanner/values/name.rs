@@ -4,9 +4,9 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 
-/// Ends the name of a replacement that has not taken over yet.
+/// The suffix of a new container that has not taken over yet.
 const INCOMING: &str = ".qcss-new";
-/// Ends the name of a scanner whose replacement is being tried.
+/// The suffix of an old container whose replacement is not yet known to work.
 const OUTGOING: &str = ".qcss-old";
 
 /// `[a-zA-Z0-9][a-zA-Z0-9_.-]+`, Docker's own rule.
@@ -39,12 +39,12 @@ impl Name {
         &self.0
     }
 
-    /// The name under which a replacement waits for its turn.
+    /// The name of the new container until it takes over.
     pub fn incoming(&self) -> String {
         format!("{}{INCOMING}", self.0)
     }
 
-    /// The name that the old scanner has until its replacement is known to work.
+    /// The name of the old container until its replacement is known to work.
     pub fn outgoing(&self) -> String {
         format!("{}{OUTGOING}", self.0)
     }

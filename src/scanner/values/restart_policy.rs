@@ -10,7 +10,7 @@ pub enum RestartPolicy {
     /// Nothing.
     #[default]
     No,
-    /// Start it again when it failed, at most so often; 0 is without limit.
+    /// Start it again when it failed, at most this many times; 0 is without limit.
     OnFailure(u32),
     /// Start it again, also when the engine starts.
     Always,

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use super::operations::Operation;
 use crate::support::{Fault, Request, Trap};
 
-/// While the module goes its way back.
+/// While the module rolls back.
 const LATENESS: Duration = Duration::from_millis(100);
 /// What can happen to one call.
 const ONCE: &[Fault] = &[

@@ -14,7 +14,7 @@ pub struct Operation {
     pub by_name: bool,
     /// The scanner is frozen before.
     pub paused: bool,
-    /// How it shall end.
+    /// How it must end.
     pub end: End,
 }
 

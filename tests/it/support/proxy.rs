@@ -119,7 +119,7 @@ impl Proxy {
         shared.was_late || shared.trap.as_ref().is_none_or(|trap| shared.requests.len() <= trap.call)
     }
 
-    /// Says whom a trap that kills shall kill.
+    /// Tells a trap that kills which process to kill.
     pub fn aim(&self, victim: Pid) {
         self.shared.lock().unwrap().trap.iter_mut().for_each(|trap| trap.set_victim(victim));
     }
@@ -294,7 +294,7 @@ impl Connection {
         Ok(false)
     }
 
-    /// Notes the request; what shall become of it, and whether it is the last one before connections are refused.
+    /// Notes the request; what to do with it, and whether it is the last one before connections are refused.
     fn note(&self, request: &Head) -> (Option<Fault>, bool) {
         let mut words = request.start().split(' ');
         let method = words.next().unwrap().to_owned();

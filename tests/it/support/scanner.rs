@@ -82,7 +82,7 @@ impl<'engine> Scanner<'engine> {
         Module::new(self.engine).args(self.args()).arg("settle", SETTLE)
     }
 
-    /// The module, about to be run with nothing that tells how the scanner shall look: only its run state is managed.
+    /// The module, about to be run with nothing that describes the scanner: only its run state is managed.
     pub fn run_state(&self) -> Module {
         Module::new(self.engine).arg("name", self.name.as_str()).arg("settle", SETTLE)
     }
