@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # rustup's folder, for shells that were open before it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help build demo test explore matrix benchmark fuzz lint
+.PHONY: help build dist demo test explore matrix benchmark fuzz lint
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,10 @@ help: ## List the targets
 build: ## Build the static module binary, library/qcss_scanner and its _info
 	@tests/setup/install-requirements rust
 	@tests/setup/build-module
+
+dist: ## Build the collection, both modules for x86_64 and aarch64, dist/qcss-scanner-VERSION.tar.gz
+	@tests/setup/install-requirements rust ansible
+	@collection/build
 
 demo: ## Create a scanner on a throwaway Docker engine, repair a drift, clean up (as root)
 	@tests/setup/install-requirements rust ansible engine
