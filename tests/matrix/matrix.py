@@ -2,6 +2,8 @@
 
 With --few only what is quick, over the local connection, with no user and no SSH server of its own.
 
+Columns whose name begins with + have the module from the collection, the others from `library`.
+
 The features are the tasks of features.yml. What Ansible has of each task comes from the callback tests/ansible/record.py;
 what it prints is only searched for secrets. A few features that are options of a command have a run of their own here.
 """
@@ -17,27 +19,27 @@ import sys
 import tempfile
 import time
 
+from hosts import DEPLOY, PLAIN, PORT, Hosts, mount
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PORT = 2222
 # How many columns run side by side, on a machine of two cores.
 SIDE_BY_SIDE = 2
-DEPLOY, PLAIN = "qcss-deploy", "qcss-plain"
 
 
 class Failed(Exception):
     """Why a cell is not ok."""
 
 
-def main(venvs, versions):
+def main(venvs, collections, versions):
     few = "--few" in versions
     versions = [version for version in versions if version != "--few"]
-    connections = ["local"] if few else ["local", "ssh"]
+    connections = ["local", "+local"] if few else ["local", "ssh", "+local", "+ssh"]
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     # A path that is short enough for the sockets of ssh and of the engine.
     with tempfile.TemporaryDirectory(prefix="qcss-", dir="/tmp") as directory:
         directory = pathlib.Path(directory)
         directory.chmod(0o755)
-        world = World(directory, few)
+        world = World(directory, few, collections)
         try:
             with concurrent.futures.ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
                 jobs = {}
@@ -73,6 +75,9 @@ def report(versions, connections, cells):
         for version in versions:
             columns = ["controller"] if any(feature in cells[it, "controller"] for it in versions) else connections
             for column in columns:
+                if feature == "Playbook by name" and not column.startswith("+"):
+                    row.append(f"{'-':7}")
+                    continue
                 ran = feature == "The run itself"
                 cause = cells[version, column].get(feature, None if ran else "no such run")
                 total += 1
@@ -90,60 +95,22 @@ def report(versions, connections, cells):
 class World:
     """What all columns share: a Docker engine, users, and an SSH server at four addresses."""
 
-    def __init__(self, directory, few):
+    def __init__(self, directory, few, collections):
         self.directory = directory
         self.few = few
         if not few:
-            self.hide_the_machine()
-            self.make_users()
-            self.sshd = self.start_sshd()
+            self.hosts = Hosts(directory)
+            self.hosts.start_sshd()
         self.engine_process, self.engine = self.start_engine()
         self.library = directory / "library"
         self.library.mkdir()
         for name in ["qcss_scanner", "qcss_scanner_info"]:
             shutil.copy(ROOT / "library/qcss_scanner", self.library / name)
             shutil.copy(ROOT / f"library/{name}.yml", self.library)
+        self.collections = pathlib.Path(collections)
         self.noexec = directory / "noexec"
         self.noexec.mkdir()
         mount("-t", "tmpfs", "-o", "noexec,mode=1777", "noexec", self.noexec)
-
-    def hide_the_machine(self):
-        """A /run of our own, and files of /etc that are ours to change."""
-        mount("-t", "tmpfs", "-o", "mode=755", "run", "/run")
-        pathlib.Path("/run/sshd").mkdir()
-        for name in ["passwd", "group", "shadow", "sudoers"]:
-            copy = self.directory / name
-            shutil.copy2(f"/etc/{name}", copy)
-            mount("--bind", copy, f"/etc/{name}")
-
-    def make_users(self):
-        for number, user in enumerate([DEPLOY, PLAIN], 61001):
-            home = self.directory / "home" / user
-            home.mkdir(parents=True)
-            os.chown(home, number, number)
-            append("/etc/passwd", f"{user}:x:{number}:{number}::{home}:/bin/bash")
-            append("/etc/shadow", f"{user}:*:19000:0:99999:7:::")
-            append("/etc/group", f"{user}:x:{number}:{DEPLOY}")
-        # The one shared file: a bind mount keeps the mode that sudo insists on.
-        pathlib.Path("/etc/sudoers").write_text(f"root ALL=(ALL:ALL) ALL\n{DEPLOY} ALL=(ALL:ALL) NOPASSWD: ALL\n")
-
-    def start_sshd(self):
-        keys = self.directory / "keys"
-        keys.mkdir()
-        for name in ["host", "user"]:
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", keys / name], check=True)
-        (keys / "sshd_config").write_text(
-            f"Port {PORT}\nListenAddress 0.0.0.0\nHostKey {keys}/host\nAuthorizedKeysFile {keys}/user.pub\n"
-            "StrictModes no\nUsePAM no\nPasswordAuthentication no\nPidFile none\nMaxStartups 100\nMaxSessions 100\n"
-            "Subsystem sftp internal-sftp\n"
-        )
-        # sshd wants to be called by its full path.
-        log = open(self.directory / "sshd.log", "w")
-        sshd = subprocess.Popen([shutil.which("sshd"), "-D", "-e", "-f", keys / "sshd_config"], stderr=log)
-        time.sleep(0.5)
-        if sshd.poll() is not None:
-            sys.exit(f"sshd did not start: {(self.directory / 'sshd.log').read_text()}")
-        return sshd
 
     def start_engine(self):
         process = subprocess.Popen(
@@ -163,12 +130,8 @@ class World:
         self.engine_process.stdin.close()
         self.engine_process.wait()
         subprocess.run(["umount", "-l", self.noexec], check=False)
-        if self.few:
-            return
-        self.sshd.terminate()
-        # As they were: the copies are about to be deleted.
-        for name in ["passwd", "group", "shadow", "sudoers"]:
-            subprocess.run(["umount", "-l", f"/etc/{name}"], check=False)
+        if not self.few:
+            self.hosts.end()
 
 
 class Column:
@@ -177,11 +140,13 @@ class Column:
     def __init__(self, world, venv, version, connection):
         self.world = world
         self.venv = venv
-        self.connection = connection
-        self.prefix = f"m{version.replace('.', '')}{connection}"
+        self.collection = connection.startswith("+")
+        self.connection = connection.lstrip("+")
+        self.prefix = f"m{version.replace('.', '')}{'c' if self.collection else ''}{self.connection}"
         self.directory = world.directory / self.prefix
         self.directory.mkdir()
         self.runs = 0
+        self.module = "qcss.scanner.qcss_scanner" if self.collection else "qcss_scanner"
         self.secrets = [f"{self.prefix}-code", f"canary-{self.prefix}", self.integer_code()]
 
     def integer_code(self):
@@ -192,7 +157,7 @@ class Column:
         """Of each feature why it failed, None where it did not."""
         started = time.monotonic()
         cells = {}
-        quick = [self.pipelining, self.options, self.ad_hoc]
+        quick = [self.pipelining, self.options, self.ad_hoc] + ([self.by_name] if self.collection else [])
         for runs in quick if self.world.few else [self.features, *quick]:
             cells |= runs()
         print(f"{self.venv.name} {self.connection}: {time.monotonic() - started:.0f} s", flush=True)
@@ -244,7 +209,7 @@ class Column:
     def ad_hoc(self):
         """The default output of `ansible` is JSON after the host's name."""
         arguments = f"name={self.prefix}-1 docker_host={self.world.engine}"
-        options = ["--become", "--inventory", self.inventory(), "--module-name", "qcss_scanner", "--args", arguments]
+        options = ["--become", "--inventory", self.inventory(), "--module-name", self.module, "--args", arguments]
         done = self.ansible("ansible", "docker1", *options)
 
         def read():
@@ -254,12 +219,28 @@ class Column:
 
         return {"Ad hoc, as JSON": judge(done, read)}
 
+    def by_name(self):
+        """A playbook of the collection."""
+        variables = json.dumps({"target_hosts": "docker1", "qualys_docker_host": self.world.engine})
+        done = self.ansible("ansible-playbook", "qcss.scanner.info", "--inventory", self.inventory(), "--extra-vars", variables)
+
+        def told():
+            if done.code != 0 or f"{self.prefix}-1 " not in done.output:
+                raise Failed(done.output[-2000:])
+
+        return {"Playbook by name": judge(done, told)}
+
     def again(self, expect_change, memory, *options):
         return self.playbook("again.yml", {"memory": memory, "expect_change": expect_change}, *options)
 
     def playbook(self, name, variables, *options):
-        common = {"prefix": self.prefix, "engine": self.world.engine, "dir": str(self.directory / "scanners"), "plain_user": PLAIN}
-        playbook = ROOT / "tests/matrix" / name
+        common = {
+            "prefix": self.prefix, "engine": self.world.engine, "dir": str(self.directory / "scanners"), "plain_user": PLAIN,
+            "cached": self.collection,
+        }  # fmt: skip
+        playbook = self.directory / name
+        text = (ROOT / "tests/matrix" / name).read_text()
+        playbook.write_text(re.sub(r"^( +)qcss_scanner(?=:|_info:)", rf"\1{self.module}", text, flags=re.MULTILINE))
         extra = json.dumps(common | variables)
         return self.ansible("ansible-playbook", playbook, "-i", self.inventory(), "-e", extra, *options)
 
@@ -295,7 +276,9 @@ class Column:
             "ANSIBLE_CONFIG": str(self.directory / "ansible.cfg"),
             "ANSIBLE_HOME": str(self.directory / "a"),
             "ANSIBLE_REMOTE_TMP": str(self.directory / "tmp") if self.connection == "local" else "~/.ansible/tmp",
-            "ANSIBLE_LIBRARY": str(self.world.library),
+            # The one or the other, so that each column has what it says.
+            "ANSIBLE_LIBRARY": "" if self.collection else str(self.world.library),
+            "ANSIBLE_COLLECTIONS_PATH": str(self.world.collections) if self.collection else "",
             "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests/ansible"),
             "ANSIBLE_CALLBACKS_ENABLED": "record",
             "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",
@@ -369,19 +352,27 @@ def controller(world, venv, version):
         "--vault-password-file", password, *playbooks,
     )  # fmt: skip
     cells["Playbooks, --syntax-check"] = None if syntax.code == 0 else syntax.output
-    for feature, option, expected in [
-        ("ansible-doc", [], "personalization_code"),
-        ("ansible-doc --snippet", ["--snippet"], "personalization_code:"),
-        ("ansible-doc --json", ["--json"], '"personalization_code": {'),
-    ]:
-        for module in ["qcss_scanner", "qcss_scanner_info"]:
-            done = column.ansible("ansible-doc", "--type", "module", *option, module)
-            clean = done.code == 0 and not re.search("WARNING|ERROR|Traceback", done.output)
-            word = expected if module == "qcss_scanner" else expected.replace("personalization_code", "docker_host")
-            if not clean or word not in done.output:
-                cells[feature] = done.output[-2000:]
-            else:
-                cells.setdefault(feature, None)
+    collection = Column(world, venv, version, "+none")
+    names = [f"qcss.scanner.{path.stem}" for path in playbooks if path.parent == ROOT / "playbooks" and path.stem != "demo"]
+    syntax = collection.ansible(
+        "ansible-playbook", "--syntax-check", "-i", ROOT / "playbooks/inventory/hosts.yml",
+        "--vault-password-file", password, "qcss.scanner.scenario.scenario", *names,
+    )  # fmt: skip
+    cells["The collection's, --syntax-check"] = None if syntax.code == 0 else syntax.output
+    for it in [column, collection]:
+        for feature, option, expected in [
+            ("ansible-doc", [], "personalization_code"),
+            ("ansible-doc --snippet", ["--snippet"], "personalization_code:"),
+            ("ansible-doc --json", ["--json"], '"personalization_code": {'),
+        ]:
+            for module in [it.module, f"{it.module}_info"]:
+                done = it.ansible("ansible-doc", "--type", "module", *option, module)
+                clean = done.code == 0 and not re.search("WARNING|ERROR|Traceback", done.output)
+                word = expected.replace("personalization_code", "docker_host") if module.endswith("_info") else expected
+                if not clean or word not in done.output:
+                    cells[feature] = done.output[-2000:]
+                else:
+                    cells.setdefault(feature, None)
     return cells
 
 
@@ -389,14 +380,5 @@ def is_playbook(path):
     return re.search(r"^  (hosts|ansible\.builtin\.import_playbook): ", path.read_text(), re.MULTILINE)
 
 
-def mount(*arguments):
-    subprocess.run(["mount", "--no-mtab", *arguments], check=True)
-
-
-def append(path, line):
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(f"{line}\n")
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2:]))
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3:]))
