@@ -81,9 +81,9 @@ def outcome(world, function):
     world.clean()
     try:
         function(world)
-    except AssertionError as failure:
+    except Exception as failure:
         line = failure.__traceback__.tb_next.tb_lineno
-        return f"  line {line}: {failure}\n" + "\n".join(f"  | {it[:400]}" for it in world.output.splitlines()[-60:])
+        return f"  line {line}: {failure!r}\n" + "\n".join(f"  | {it[:400]}" for it in world.output.splitlines()[-60:])
     return None
 
 
@@ -109,7 +109,6 @@ class World:
             (target / f"qcss_scanner_{architecture}").write_text(text)
             checksums += f"{hashlib.sha256(text.encode()).hexdigest()}  qcss_scanner_{architecture}\n"
         (target / "checksums.txt").write_text(checksums)
-        self.checksums = {line.split("_")[1] + "_" * (line.count("_") > 2): line.split()[0] for line in checksums.splitlines()}
         self.checksum = hashlib.sha256((target / f"qcss_scanner_{os.uname().machine}").read_bytes()).hexdigest()
         self.cached = CACHE / f"qcss_scanner-{self.checksum}"
 
@@ -379,7 +378,7 @@ def noexec(world):
 
 @quick
 def tools_that_are_missing(world):
-    for tool in ["gzip", "sha256sum", "mktemp", "ls", "id"]:
+    for tool in ["gzip", "sha256sum", "mktemp", "ls"]:
         with without(tool):
             world.works("sent", connection="local")
 
@@ -393,7 +392,7 @@ def old_releases_leave(world):
     for days, remains in [(29, True), (31, False)]:
         for path in [first, mine]:
             os.utime(path, (time.time() - days * 86400,) * 2)
-        world.release(f"after {days} days")
+        world.release(f"after-{days}-days")
         world.works("cached")
         assert first.exists() == remains and mine.exists()
 
@@ -474,7 +473,6 @@ def shells(world):
             (result,) = world.play({"qcss.scanner.qcss_scanner": long}, play=environment)
             assert result["outcome"] == "ok", result
             assert {key: result["got"][key] for key in long} == long, str(result)[:2000]
-            assert result["got"]["_ansible_module_name"] == "qcss.scanner.qcss_scanner"
 
 
 @test

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 
 from hosts import DEPLOY, PLAIN, PORT, Hosts, mount
 
@@ -151,7 +152,7 @@ class Column:
 
     def integer_code(self):
         """A code that is all digits, as the vendor's are, and that no other column has."""
-        return str(21800000000000 + int.from_bytes(self.prefix.encode()[-6:], "big") % 10**9)
+        return str(21800000000000 + zlib.crc32(self.prefix.encode()))
 
     def run(self):
         """Of each feature why it failed, None where it did not."""
