@@ -6,10 +6,10 @@ SHELL := /bin/bash
 # rustup's folder, for shells that were open before it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help build dist demo test explore matrix benchmark fuzz lint
+.PHONY: help build dist demo test explore collection matrix benchmark fuzz lint release-check
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build the static module binary, library/qcss_scanner and its _info
 	@tests/setup/install-requirements rust
@@ -25,22 +25,30 @@ demo: ## Create a scanner on a throwaway Docker engine, repair a drift, clean up
 	@tests/demo/run
 
 test: ## Run all tests, on throwaway Docker engines (as root)
-	@tests/setup/install-requirements rust ansible engine
+	@tests/setup/install-requirements rust ansible engine ssh foreign
 	@tests/setup/build-module
 	cargo test --locked -- --test-threads=4 # they wait for engines more than they compute
 	@tests/matrix/run --few oldest newest
+	@tests/collection/run --few
+	@tests/collection/foreign --few
+
+collection: ## Test the collection: its cache, over SSH too, and the gates to publishing it (as root)
+	@tests/setup/install-requirements rust ansible ssh foreign
+	@tests/collection/run
+	@tests/collection/foreign --few
+	@tests/collection/gates
 
 explore: ## Explore two faults, one in each of two runs, on an engine in memory (STRIDE=50 for each 50th pair)
 	@tests/setup/install-requirements rust
 	QCSS_EXPLORE=2/$(or $(STRIDE),20) cargo test --locked --profile explorer --lib explorer -- --nocapture
 
 matrix: ## Run the module with each version of ansible-core, locally and over SSH (as root; VERSIONS="2.14 2.19" for some)
-	@tests/setup/install-requirements rust engine ssh
+	@tests/setup/install-requirements rust ansible engine ssh
 	@tests/setup/build-module
 	@tests/matrix/run $(VERSIONS)
 
-benchmark: ## Measure what runs cost, beside community.docker's docker_container (as root)
-	@tests/setup/install-requirements rust engine
+benchmark: ## Measure what runs cost, beside community.docker's docker_container, over SSH too (as root)
+	@tests/setup/install-requirements rust ansible engine ssh
 	@tests/setup/build-module
 	@tests/benchmark/run
 
@@ -54,3 +62,12 @@ lint: ## Check format, clippy, playbooks and YAML
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	.venv/bin/yamllint --strict .
 	PATH=$(CURDIR)/.venv/bin:$$PATH ansible-lint --strict -q
+
+release-check: ## What a release has to pass beyond `.ci/run` (as root)
+	@tests/setup/install-requirements rust ansible engine ssh foreign
+	@tests/collection/run
+	@tests/collection/gates --all
+	@tests/collection/foreign
+	@tests/collection/unit-tests
+	@tests/setup/build-module
+	@tests/matrix/run

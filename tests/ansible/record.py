@@ -5,6 +5,7 @@ What Ansible prints depends on its version and its verbosity; this is what is re
 
 import json
 import os
+import time
 
 from ansible.plugins.callback import CallbackBase
 
@@ -30,6 +31,7 @@ class CallbackModule(CallbackBase):
             "task": task.get_name(),
             "host": host.get_name(),
             "outcome": outcome,
+            "time": time.time(),
             "result": getattr(result, "result", None) or result._result,
         }
         with open(os.environ["RECORD"], "a", encoding="utf-8") as record:
