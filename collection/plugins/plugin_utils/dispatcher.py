@@ -25,7 +25,6 @@ import re
 import shlex
 
 from ansible import constants as C
-from ansible.errors import AnsibleError
 from ansible.module_utils.common.text.converters import to_bytes, to_text
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import module_loader
@@ -104,7 +103,10 @@ class Dispatcher(ActionBase):
     def _run_as_sent(self, architecture, task_vars, wrap_async):
         """As ansible-core runs a binary module."""
         if not architecture:
-            architecture = self._low_level_execute_command("uname -m", sudoable=False)["stdout"].strip()
+            told = self._low_level_execute_command("uname -m", sudoable=False)
+            if told["rc"] != 0:
+                return dict(told, failed=True, msg="cannot tell the architecture of this host, `uname -m` failed")
+            architecture = told["stdout"].strip()
         known = checksums()
         if architecture not in known:
             message = "no binary for the architecture of this host, it is for %s only: `%s`"
@@ -131,20 +133,24 @@ class Dispatcher(ActionBase):
 
     @contextlib.contextmanager
     def _pipelining(self, wanted):
-        """Switches it on for a while; whether it is."""
-        connection = self._connection
-        before = None
-        if wanted and not self._is_pipelining_enabled("new"):
-            try:
-                before = connection.get_option("pipelining")
-                connection.set_option("pipelining", True)
-            except (AnsibleError, AttributeError, KeyError):
-                pass  # a connection that does not know it
+        """Switches it on for a while, if wanted; whether it is on."""
+        before = self._switch_pipelining(True) if wanted else None
         try:
             yield self._is_pipelining_enabled("new")
         finally:
-            if before is not None:
-                connection.set_option("pipelining", before)
+            if wanted:
+                self._switch_pipelining(before)
+
+    def _switch_pipelining(self, on):
+        """What it was before."""
+        try:
+            before = self._connection.get_option("pipelining")
+            self._connection.set_option("pipelining", on)
+        except (AttributeError, KeyError):
+            # A connection that asks the play, in a copy that depends on the version of ansible-core.
+            before = self._play_context.pipelining
+            self._play_context.pipelining = self._connection._play_context.pipelining = on
+        return before
 
     def _is_refusal(self, ran):
         """Whether sudo or a shell says that it did not let the shim begin."""
