@@ -68,6 +68,7 @@ release-check: ## What a release has to pass beyond `.ci/run` (as root)
 	@tests/collection/run
 	@tests/collection/gates --all
 	@tests/collection/foreign
+	@tests/collection/container
 	@tests/collection/unit-tests
 	@tests/setup/build-module
 	@tests/matrix/run

@@ -1,5 +1,6 @@
 """What a task with nothing to do costs over SSH, on links of several speeds: see `run`, which starts it in namespaces.
 
+The candidates take turns, so that a busy machine slows all of them alike: believe the ratios.
 All links are one proxy in front of an SSH server on the loopback interface, which delays and slows down what it passes on,
 and counts round trips: how often the client says something after the server did.
 """
@@ -24,7 +25,7 @@ from hosts import DEPLOY, HOMES, PORT, Hosts  # noqa: E402
 
 VENV = Path(sys.executable).parent
 PROXY_PORT = 2223
-LATER = 7  # tasks after the first of a play, whose median counts
+LATER = 9  # turns after the first, whose median counts
 LINKS = [(delay, rate) for delay in [0, 20, 50] for rate in [100, 20]]  # ms there and back, Mbit/s
 
 
@@ -102,38 +103,40 @@ class Bench:
         self.library = directory / "library"
         self.library.mkdir()
         shutil.copy(ROOT / "library/qcss_scanner", self.library)
-        self.true_collections = self.make_true()
+        self.nothing = self.make_nothing()
 
-    def make_true(self):
-        """The collection with a module that does nothing, in a file of the same size."""
-        copy = self.directory / "true"
-        shutil.copytree(self.collections, copy)
-        target = copy / "ansible_collections/qcss/scanner/plugins/plugin_utils/target"
+    def make_nothing(self):
+        """The collection by another name, with a module that does nothing, in a file of the same size."""
+        scanner = self.collections / "ansible_collections/qcss/scanner"
+        nothing = self.directory / "nothing/ansible_collections/qcss/nothing"
+        shutil.copytree(scanner, nothing)
+        for path in nothing.rglob("plugins/*/*.py"):
+            path.write_text(path.read_text().replace("qcss.scanner", "qcss.nothing"))
+        target = nothing / "plugins/plugin_utils/target"
         binary = target / f"qcss_scanner_{os.uname().machine}"
         text = b'#!/bin/sh\n# \x01\necho \'{"changed": false}\'\nexit\n'
         binary.write_bytes(text.ljust(binary.stat().st_size, b"#"))
         subprocess.run("sha256sum qcss_scanner_x86_64 qcss_scanner_aarch64 >checksums.txt", shell=True, check=True, cwd=target)
-        return copy
+        return self.directory / "nothing"
 
     def close(self):
         self.engine.stdin.close()
         self.engine.wait()
         self.hosts.end()
 
-    def play(self, task, pipelining=False, collections=None, local=False):
-        """For the first of several tasks like `task`, and for the others: milliseconds, commands, and round trips."""
+    def play(self, candidates, connection):
+        """For each candidate, of its first turn and of the others: milliseconds, commands, and round trips."""
         shutil.rmtree(HOMES / "root/.cache", ignore_errors=True)
         common = {
-            "ansible_python_interpreter": sys.executable, "ansible_pipelining": pipelining,
-            "ansible_host": "127.0.0.1", "ansible_port": PROXY_PORT, "ansible_user": DEPLOY,
-            "ansible_ssh_private_key_file": str(self.hosts.key), "ansible_become_method": "sudo",
+            "ansible_python_interpreter": sys.executable, "ansible_connection": connection, "ansible_host": "127.0.0.1",
+            "ansible_port": PROXY_PORT, "ansible_user": DEPLOY, "ansible_become_method": "sudo",
+            "ansible_ssh_private_key_file": str(self.hosts.key),
         }  # fmt: skip
-        if local:
-            common["ansible_connection"] = "local"
         inventory, playbook, record = (self.directory / name for name in ["inventory.json", "playbook.json", "record"])
         inventory.write_text(json.dumps({"all": {"hosts": {"docker1": common}}}))
+        turn = [task | {"vars": {"ansible_pipelining": pipelining}} for _, task, pipelining in candidates]
         begin = {"ansible.builtin.raw": "true"}  # the connection is made
-        play = {"hosts": "all", "gather_facts": False, "become": True, "tasks": [begin] + [task] * (1 + LATER)}
+        play = {"hosts": "all", "gather_facts": False, "become": True, "tasks": [begin] + turn * (1 + LATER)}
         playbook.write_text(json.dumps([play]))
         record.unlink(missing_ok=True)
         environment = {
@@ -141,25 +144,27 @@ class Bench:
             "ANSIBLE_HOME": str(self.directory / "a"), "ANSIBLE_LIBRARY": str(self.library), "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests/ansible"), "ANSIBLE_CALLBACKS_ENABLED": "record",
             "ANSIBLE_BECOME_ALLOW_SAME_USER": "1", "PYTHONDONTWRITEBYTECODE": "1",
+            "ANSIBLE_COLLECTIONS_PATH": f"{self.collections}:{self.nothing}",
             "ANSIBLE_SSH_ARGS": f"-o ControlMaster=auto -o ControlPersist=5s -o StrictHostKeyChecking=no "
             f"-o UserKnownHostsFile={self.directory}/known_hosts",
         }  # fmt: skip
-        if collections:
-            environment["ANSIBLE_COLLECTIONS_PATH"] = str(collections)
         done = subprocess.run(
             [VENV / "ansible-playbook", "-vvv", "-i", inventory, playbook], env=environment, cwd=self.directory, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
         )  # fmt: skip
         lines = [json.loads(line) for line in record.read_text().splitlines()]
-        if done.returncode or len(lines) != 2 + LATER:
-            sys.exit(done.stdout)
+        if done.returncode or len(lines) != 1 + len(turn) * (1 + LATER):
+            sys.exit(done.stdout[-5000:])
         times = [line["time"] for line in lines]
         spans = list(zip(times, times[1:]))
         sections = re.split(r"^TASK ", done.stdout, flags=re.MULTILINE)[2:]
-        commands = [len(re.findall(r"SSH: EXEC|^<.*> EXEC ", section, re.MULTILINE)) for section in sections]
+        command = "SSH: EXEC" if connection == "ssh" else "^<.*> (?:EXEC|PUT) "
+        commands = [len(re.findall(command, section, re.MULTILINE)) for section in sections]
         turns = [sum(begin < turn <= end for turn in self.proxy.turns) for begin, end in spans]
         figures = [((end - begin) * 1000, command, turn) for (begin, end), command, turn in zip(spans, commands, turns)]
-        return figures[0], tuple(statistics.median(column) for column in zip(*figures[1:]))
+        later = figures[len(turn) :]
+        medians = [[statistics.median(it) for it in zip(*later[number :: len(turn)])] for number in range(len(turn))]
+        return {name: (first, median) for (name, _, _), first, median in zip(candidates, figures, medians)}
 
 
 def run(bench):
@@ -175,43 +180,34 @@ def run(bench):
         "env": {"PERSONALIZATION_CODE": "code1", "QUALYS_URL": "https://qualysguard.qualys.com"},
     }  # fmt: skip
     ours, theirs = {"qcss.scanner.qcss_scanner": scanner}, {"community.docker.docker_container": container}
-    plain, ping = {"qcss_scanner": scanner}, {"ansible.builtin.ping": {}}
-    from_collection = {"collections": bench.collections}
+    ping, nothing = {"ansible.builtin.ping": {}}, {"qcss.nothing.qcss_scanner": scanner}
     candidates = [
-        ("collection", ours, from_collection),
-        ("collection, pipelining", ours, from_collection | {"pipelining": True}),
-        ("the same doing nothing", ours, {"collections": bench.true_collections}),
-        ("module from library", plain, {}),
-        ("docker_container", theirs, {}),
-        ("docker_container, pipelining", theirs, {"pipelining": True}),
-        ("ping", ping, {}),
-        ("ping, pipelining", ping, {"pipelining": True}),
+        ("collection", ours, False),
+        ("collection, pipelining", ours, True),
+        ("its shim, doing nothing", nothing, False),
+        ("module from library", {"qcss_scanner": scanner}, False),
+        ("docker_container", theirs, False),
+        ("docker_container, pipelining", theirs, True),
+        ("ping", ping, False),
+        ("ping, pipelining", ping, True),
+        ("raw: true", {"ansible.builtin.raw": "true"}, False),
     ]
-    bench.proxy.delay, bench.proxy.rate = 0, 1e9
-    bench.play(ours, **from_collection)  # creates the scanner
-    print(f"A task with nothing to do over SSH, median of {LATER}; milliseconds, commands, round trips")
-    print(f"  {'':32}{'first use':>24}{'later uses':>24}")
+    bench.play(candidates[:1], "local")  # creates the scanner
     for delay, rate in LINKS:
         bench.proxy.delay, bench.proxy.rate = delay / 2000, rate * 1e6 / 8
-        print(f"{delay} ms, {rate} Mbit/s", flush=True)
-        later = {}
-        for name, task, how in candidates:
-            figures = bench.play(task, **how)
-            later[name] = figures[1][0]
-            print(f"  {name:32}" + "".join(f"{figure[0]:10.0f}{figure[1]:7.0f}{figure[2]:7.0f}" for figure in figures), flush=True)
-        print(f"  later uses: {later['collection'] / later['ping, pipelining']:.2f} of a pipelined ping, "
-              f"{later['collection'] / later['the same doing nothing']:.2f} of the same doing nothing", flush=True)  # fmt: skip
-    print("Without SSH, milliseconds of later uses")
-    local = [
-        ("collection", ours, from_collection),
-        ("the same doing nothing", ours, {"collections": bench.true_collections}),
-        ("module from library", plain, {}),
-        ("docker_container", theirs, {}),
-        ("ping, pipelining", ping, {"pipelining": True}),
-        ("raw: true", {"ansible.builtin.raw": "true"}, {}),
-    ]
-    for name, task, how in local:
-        print(f"  {name:32}{bench.play(task, local=True, **how)[1][0]:10.0f}", flush=True)
+        table(f"SSH, {delay} ms, {rate} Mbit/s", bench.play(candidates, "ssh"))
+    table("Local", bench.play(candidates, "local"))
+
+
+def table(title, figures):
+    print(f"\n{title:32}{'first use':>24}{'later uses':>24}")
+    print(f"{'':32}{'ms  commands    turns' + ' ' * 3:>24}{'ms  commands    turns':>24}")
+    for name, both in figures.items():
+        print(f"  {name:30}" + "".join(f"{it[0]:8.0f}{it[1]:8.0f}{it[2]:8.0f}" for it in both))
+    later = {name: both[1][0] for name, both in figures.items()}
+    for other in ["ping, pipelining", "its shim, doing nothing", "raw: true"]:
+        print(f"  the collection against `{other}`: {later['collection'] / later[other]:.2f}")
+    sys.stdout.flush()
 
 
 def main(collections):

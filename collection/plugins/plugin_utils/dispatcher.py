@@ -65,6 +65,8 @@ C.config.initialize_plugin_configuration_definitions("action", "qcss.scanner", S
 class Dispatcher(ActionBase):
     """The action plugin of both modules, which are one binary and differ by the name that they are called by."""
 
+    _folder = ""
+
     def run(self, tmp=None, task_vars=None):
         self._supports_check_mode = True
         self._supports_async = True
@@ -90,10 +92,10 @@ class Dispatcher(ActionBase):
             if not possible:
                 return None, {}
             ran = self._execute(SHIM, task_vars)
-            if ran.get(WHY) == "missing" and self._install(ran["architecture"], ran["folder"]):
+            if ran.get(WHY) == "missing" and self._install(ran.get("architecture"), ran.get("folder")):
                 ran = self._execute(SHIM, task_vars)
         if WHY in ran:
-            self._say("the cache is not used, since %s (%s)" % (ran[WHY], ran["folder"]))
+            self._say("the cache is not used, since %s (%s)" % (ran[WHY], ran.get("folder")))
             return None, ran
         if self._is_refusal(ran):
             self._say("the cache is not used, since this was refused: %s" % ran.get("module_stderr"))
@@ -120,7 +122,7 @@ class Dispatcher(ActionBase):
 
     def _install(self, architecture, folder):
         """Whether the binary is in the cache now."""
-        if not folder:
+        if architecture not in checksums() or not folder:
             return False
         self._say("sending the binary for %s to %s" % (architecture, folder))
         with open(os.path.join(TARGET, BINARY + architecture), "rb") as binary:
