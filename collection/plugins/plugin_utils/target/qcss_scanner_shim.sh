@@ -9,6 +9,7 @@
 #
 # The arguments hold secrets. They stay in a variable and in a pipe, which a builtin writes: never on a command line, and
 # in no file, as the one that some shells make for a here-document.
+unset arguments # or they would be exported where the environment has a variable of this name
 arguments='<<INCLUDE_ANSIBLE_MODULE_JSON_ARGS>>'
 folder=@FOLDER@
 checksums=@CHECKSUMS@ # " ARCHITECTURE=SHA256 ARCHITECTURE=SHA256 "
