@@ -156,14 +156,14 @@ class World:
         return [line["result"] | {"outcome": line["outcome"]} for line in lines]
 
     def works(self, where, **how):
-        """One task: it works, from the cache, or as it was sent; the stand-in ran once, and nothing else did."""
+        """One task: it works, from the cache, or as it was sent (None: either); the stand-in ran once, and nothing else did."""
         LOG.write_text("")
         results = self.play("it", **how)
         assert len(results) == 1 and results[0]["outcome"] == "ok" and results[0]["got"]["do"] == "it", results
         ran = LOG.read_text().splitlines()
         assert len(ran) == 1 and "evil" not in ran[0], ran
         is_cached = "/qcss_scanner-" in ran[0]
-        assert is_cached == (where == "cached"), f"{ran[0]}: not {where}"
+        assert where in [None, "cached" if is_cached else "sent"], f"{ran[0]}: not {where}"
         return results[0]
 
     def commands(self):
@@ -209,7 +209,7 @@ def three_commands_for_the_first_use_and_one_later(world):
 def pipelining_is_set_back(world):
     results = world.play("it", {"ansible.builtin.ping": {}}, {"qcss.scanner.qcss_scanner": {}, "loop": [1, 2]})
     assert [it["outcome"] for it in results] == ["ok"] * 3, results
-    assert world.output.count("Pipelining is enabled") == 4, "ping was pipelined"
+    assert world.output.count("SSH: EXEC sftp") == 1, "ping was pipelined"
 
 
 @test
@@ -410,7 +410,9 @@ def sudo_that_wants_a_terminal(world):
 
 @test
 def what_cannot_be_pipelined(world):
-    world.works("sent", environment={"ANSIBLE_KEEP_REMOTE_FILES": "1"})
+    # Up to ansible-core 2.20.
+    world.works(None, environment={"ANSIBLE_KEEP_REMOTE_FILES": "1"})
+    world.works("sent", connection="local", variables={"ansible_become_method": "su"})
     results = world.play({"qcss.scanner.qcss_scanner": {"do": "it"}, "async": 30, "poll": 1})
     assert results[-1]["outcome"] == "ok" and results[-1]["got"]["do"] == "it", results
 
