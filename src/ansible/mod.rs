@@ -4,7 +4,8 @@
 //! file ─▶ json ─▶ invocation ─▶ validate (options, coerce) ─▶ arguments ─▶ request ─▶ the run ─▶ result ─▶ reply ─▶ stdout
 //! ```
 //!
-//! A binary module gets none of `AnsibleModule`'s services, so they are done here: in its order, in its words, with its conversions.
+//! A binary module gets none of `AnsibleModule`'s services, so they are done here: in its order, in its words, with its
+//! conversions.
 
 mod arguments;
 mod coerce;

@@ -40,7 +40,7 @@ pub fn answer(path: &Path) -> Reply {
 
 /// The reply of `work`, whatever happens in it.
 fn guarded(work: impl FnOnce() -> Result<Reply>) -> Reply {
-    // A panic's message may hold a secret, and would go to stderr, which Ansible shows.
+    // The panic's own message may hold a secret, and stderr can end up in the result.
     std::panic::set_hook(Box::new(|_| {}));
     catch_unwind(AssertUnwindSafe(work)).map_or_else(
         |_| {
