@@ -3,7 +3,7 @@
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{Engine, Proxy, Scanner};
+use crate::support::{Engine, Proxy, Scanner, without_empty};
 
 #[rstest]
 fn the_same_arguments_change_nothing(
@@ -57,7 +57,8 @@ fn a_scanner_that_the_module_made_is_like_one_made_by_hand() {
         for list in ["/HostConfig/Binds", "/Config/Env"] {
             inspect.pointer_mut(list).unwrap().as_array_mut().unwrap().sort_by_key(Value::to_string);
         }
-        let said = said(&json!([inspect["HostConfig"], inspect["Config"]["Env"], inspect["Config"]["Cmd"]]));
+        let said = json!([inspect["HostConfig"], inspect["Config"]["Env"], inspect["Config"]["Cmd"]]);
+        let said = without_empty(&said, &json!([null, [], {}, "", "no"]));
         let own = scanner.shared_dir().parent().unwrap().display().to_string();
         said.to_string().replace(&scanner.code, "<code>").replace(&own, "<directory>")
     };
@@ -68,23 +69,6 @@ fn a_scanner_that_the_module_made_is_like_one_made_by_hand() {
 fn without_order(mut inspect: Value) -> Value {
     inspect["Mounts"].as_array_mut().unwrap().sort_by_key(|mount| mount["Destination"].to_string());
     inspect
-}
-
-/// What the engine says that means something: the docker command sends many fields empty, which others leave out.
-fn said(value: &Value) -> Value {
-    match value {
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(name, value)| (name.clone(), said(value)))
-            .filter(|(_, value)| !is_empty(value))
-            .collect(),
-        Value::Array(items) => items.iter().map(said).collect(),
-        other => other.clone(),
-    }
-}
-
-fn is_empty(value: &Value) -> bool {
-    [json!(null), json!([]), json!({}), json!(""), json!("no")].contains(value)
 }
 
 fn unlimited() -> (&'static [&'static str], Value) {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{Engine, Scanner, eventually, foretold};
+use crate::support::{Engine, Scanner, eventually, foretold, without_empty};
 
 #[test]
 fn everything_that_the_task_does_not_manage() {
@@ -216,8 +216,10 @@ fn the_two_never_run_at_the_same_time() {
 
 /// `Config` and `HostConfig` without what differs between any two containers.
 fn comparable(inspect: &Value) -> Value {
-    let mut config = said(&inspect["Config"]);
-    let mut host_config = said(&inspect["HostConfig"]);
+    // How the terminal that made it was attached (false, a size of 0) is of no further use.
+    let empty = json!([null, [], {}, "", false, 0, [0, 0]]);
+    let mut config = without_empty(&inspect["Config"], &empty);
+    let mut host_config = without_empty(&inspect["HostConfig"], &empty);
     let id = inspect["Id"].as_str().unwrap();
     if id.starts_with(config["Hostname"].as_str().unwrap_or("-")) {
         config.as_object_mut().unwrap().remove("Hostname");
@@ -229,21 +231,4 @@ fn comparable(inspect: &Value) -> Value {
         list.as_array_mut().unwrap().sort_by_key(Value::to_string);
     }
     json!({"Config": config, "HostConfig": host_config})
-}
-
-/// What the engine says that means something: the docker command sends many fields empty, which others leave out.
-fn said(value: &Value) -> Value {
-    match value {
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(name, value)| (name.clone(), said(value)))
-            .filter(|(_, value)| !is_empty(value))
-            .collect(),
-        other => other.clone(),
-    }
-}
-
-fn is_empty(value: &Value) -> bool {
-    // How the terminal that made it was attached is of no further use.
-    [json!(null), json!([]), json!({}), json!(""), json!(false), json!(0), json!([0, 0])].contains(value)
 }

@@ -22,6 +22,20 @@ pub fn checked(code: u8, line: &str) -> Result<Value, String> {
     Ok(result)
 }
 
+/// `value` without the fields that are one of `empty`: the docker command sends many that others leave out.
+pub fn without_empty(value: &Value, empty: &Value) -> Value {
+    let is_empty = |value: &Value| empty.as_array().unwrap().contains(value);
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| (name.clone(), without_empty(value, empty)))
+            .filter(|(_, value)| !is_empty(value))
+            .collect(),
+        Value::Array(items) => items.iter().map(|item| without_empty(item, empty)).collect(),
+        other => other.clone(),
+    }
+}
+
 /// Whether a text or a key of `result` has `secret` in it; the line itself may have it by chance, as in `\u0012`.
 pub fn shows(value: &Value, secret: &str) -> bool {
     match value {

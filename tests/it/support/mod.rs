@@ -16,7 +16,7 @@ mod tasks;
 
 pub use ansible::Ansible;
 pub use answers::{ANSWERS, healthy, healthy_status, kind};
-pub use checked::{checked, shows};
+pub use checked::{checked, shows, without_empty};
 pub use engine::{Engine, stdout};
 pub use events::Events;
 pub use fake_engine::{Answer, FakeEngine};
