@@ -172,11 +172,6 @@ impl Failure {
         matches!(self.root(), Self::Conflict(message) if message.contains("is already in progress"))
     }
 
-    /// Whether the engine said no, so that it did not do it and will not.
-    pub fn is_refusal(&self) -> bool {
-        matches!(self.root(), Self::NotFound(_) | Self::Conflict(_) | Self::Refused { .. })
-    }
-
     /// Whether the engine may have done it in spite of the failure, or may still do it.
     pub fn leaves_doubt(&self) -> bool {
         matches!(self.root(), Self::Lost | Self::Garbled | Self::TooLarge | Self::TimedOut(_))
