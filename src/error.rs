@@ -75,6 +75,9 @@ impl Kind {
     }
 }
 
+// `Internal` is the last variant: a word that is missing in the list, and so in the documentation's tests, does not compile.
+const _: () = assert!(Kind::ALL.len() == Kind::Internal as usize + 1, "Kind::ALL lacks a kind");
+
 /// Why a run failed: cause first, cure last.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Error {

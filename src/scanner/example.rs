@@ -1,7 +1,10 @@
 //! For tests: the scanner that [`crate::testing::request`] describes, as the vendor's command makes it, and methods that change
 //! one thing about it.
 
+use super::compare::EngineTraits;
+use super::observation::{Observation, OnHost};
 use super::observed::{Observed, Status};
+use super::values::directory::Mode;
 use super::values::environment::Environment;
 use super::values::image::WantedImage;
 use super::values::limits::{ActualLimits, Cpus, MemorySwap};
@@ -9,7 +12,7 @@ use super::values::mount::{self, Mount};
 use super::values::restart_policy::RestartPolicy;
 
 /// The id of the image that [`by_hand`] was made from.
-pub const IMAGE_ID: &str = "sha256:1111";
+const IMAGE_ID: &str = "sha256:1111";
 
 /// `docker run -d` with both mounts, code and URL, nothing else.
 pub(crate) fn by_hand() -> Observed {
@@ -45,6 +48,20 @@ pub(crate) fn by_hand() -> Observed {
 /// The image that the task means, when it is the one that [`by_hand`] was made from.
 pub fn same_image() -> WantedImage {
     WantedImage::Local { id: IMAGE_ID.to_owned(), env: image_env() }
+}
+
+/// An observation of `observed` on a host that has the task's image and every directory, each with the mode 0755.
+pub fn observation(observed: Option<Observed>) -> Observation {
+    let directory = OnHost::Directory(Mode::from_bits(0o755));
+    Observation {
+        observed,
+        stranger: None,
+        image: Some(same_image()),
+        engine: EngineTraits::default(),
+        shared_dir: directory,
+        identity_dir: directory,
+        ca_dir: directory,
+    }
 }
 
 /// Another image, which brings other variables.

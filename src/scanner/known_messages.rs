@@ -25,14 +25,29 @@ pub fn for_log(log: &[String]) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use rstest::rstest;
+
     use super::*;
 
+    #[rstest]
+    #[case("Shared store is not mounted !", Some("shared_dir"))]
+    #[case("2026-01-01 ERROR: Private store is not mounted", Some("private_dir"))]
+    #[case("perscode has already been used", Some("generate a new code"))]
+    #[case("QUALYS_URL: required variable is not defined, use -e QUALYS_URL=...", Some("give qualys_url"))]
+    #[case("segmentation fault", None)]
+    fn a_known_message_has_its_cure(#[case] line: &str, #[case] cure: Option<&str>) {
+        let found = for_log(&["starting".to_owned(), line.to_owned()]);
+        assert_eq!(found.is_some(), cure.is_some(), "{found:?}");
+        assert!(found.is_none_or(|found| cure.is_some_and(|cure| found.contains(cure))), "{found:?}");
+    }
+
     #[test]
-    fn each_known_message_has_its_cure() {
-        for (words, cure) in KNOWN {
-            let log = ["starting".to_owned(), format!("2026-01-01 ERROR: {words} !")];
-            assert_eq!(for_log(&log), Some(*cure));
-        }
-        assert_eq!(for_log(&["segmentation fault".to_owned()]), None);
+    fn the_known_messages_are_those_of_the_documentation() {
+        let page = include_str!("../../docs/troubleshooting.md");
+        let section = page.split("\n## ").find(|it| it.starts_with("By the scanner's own message")).unwrap();
+        let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        assert_eq!(rows.collect::<BTreeSet<_>>(), KNOWN.iter().map(|(words, _)| *words).collect());
     }
 }

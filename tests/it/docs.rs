@@ -93,18 +93,12 @@ fn the_attributes_say_what_the_module_supports() {
 }
 
 #[test]
-fn every_error_word_and_every_message_of_the_scanner_has_its_advice() {
-    let read = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
-    let page = read("docs/troubleshooting.md");
+fn every_error_word_has_its_advice() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/troubleshooting.md")).unwrap();
     let about = documentation()["qcss_scanner"]["return"]["error"]["description"].to_string();
-    let words: Vec<_> = Kind::ALL.iter().map(|kind| kind.word()).collect();
-    for word in words {
+    for word in Kind::ALL.iter().map(|kind| kind.word()) {
         assert!(page.contains(&format!("\n| `{word}` | ")), "{word}");
         assert!(about.contains(&format!("C({word})")), "{word}");
-    }
-    for message in ["Shared store", "Private store", "perscode has already been used", "use -e QUALYS_URL"] {
-        assert!(page.lines().any(|line| line.starts_with("| `") && line.contains(message)), "{message}");
-        assert!(read("src/scanner/known_messages.rs").contains(message), "{message}");
     }
 }
 

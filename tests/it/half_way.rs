@@ -117,7 +117,7 @@ fn what_was_begun_through_one_address_is_seen_through_another() {
 }
 
 #[test]
-fn a_container_that_only_bears_such_a_name_is_a_stranger() {
+fn a_container_that_only_bears_such_a_name_is_left_alone() {
     for suffix in ["old", "new"] {
         let scanner = Scanner::new(Engine::shared());
         scanner.by_hand(&[]);
@@ -127,7 +127,7 @@ fn a_container_that_only_bears_such_a_name_is_a_stranger() {
         scanner.module().run().unchanged();
         scanner.module().arg("memory", "256M").run().changed();
         let message = foretold(&scanner, || replace(&scanner)).refused("already_in_use");
-        assert!(message.ends_with(&format!("rename it, or remove it: `{stranger}`")), "{message}");
+        assert!(message.ends_with(&format!("rename or remove that container: `{stranger}`")), "{message}");
         assert_eq!(scanner.inspect()["State"]["Running"], true);
 
         scanner.engine.docker(&["rm", "-f", &scanner.name]);

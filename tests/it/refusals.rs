@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{Engine, Module, Proxy, Scanner, foretold, untouched};
+use crate::support::{Engine, Fault, Module, Proxy, Scanner, Trap, foretold, untouched};
 
 #[rstest]
 fn a_container_that_is_no_scanner(#[values("started", "present", "stopped", "absent")] state: &str) {
@@ -84,11 +84,11 @@ fn a_container_that_is_no_scanner(#[values("started", "present", "stopped", "abs
 #[case::restart(json!({"restart": "maybe"}), "is not a valid boolean.")]
 #[case::purge(json!({"purge": "maybe"}), "is not a valid boolean.")]
 #[case::settle(json!({"settle": -1}), "got: `-1`")]
-#[case::settle_nan(json!({"settle": "nan"}), "")]
+#[case::settle_nan(json!({"settle": "nan"}), "'nan' cannot be converted to a float")]
 #[case::stop_timeout(json!({"stop_timeout": -1}), "got: `-1`")]
 #[case::timeout(json!({"timeout": 0}), "got: `0`")]
 #[case::docker_host(json!({"docker_host": "tcp://10.0.0.1:2375"}), "got: `tcp://10.0.0.1:2375`")]
-#[case::unknown(json!({"memroy": "1g"}), "")]
+#[case::unknown(json!({"memroy": "1g"}), "Unsupported parameters for (qcss_scanner) module: memroy. Supported")]
 fn bad_values(#[case] options: Value, #[case] end: &str) {
     static SCANNER: OnceLock<Scanner> = OnceLock::new();
     let scanner = SCANNER.get_or_init(|| {
@@ -258,19 +258,27 @@ fn an_unknown_network_for_a_new_scanner_or_by_id() {
     scanner.module().args(json!({"network": "bridge", "state": "present"})).run().unchanged();
 }
 
-/// cgroup v1 only: v2 takes any limit and lets the scanner pay for it.
+/// What an engine on cgroup v1 says of a limit below what is in use; on v2 it takes any, so that another answers in its place.
 #[test]
-fn memory_below_what_is_in_use() {
+fn a_limit_that_the_engine_refuses() {
     let scanner = Scanner::new(Engine::shared());
     scanner.by_hand(&["--memory 256M"]);
-    if scanner.engine.docker(&["info", "--format", "{{.CgroupVersion}}"]) != "1" {
-        return;
-    }
-    let fill = "busybox dd if=/dev/zero of=/dev/shm/fill bs=1048576 count=48";
-    scanner.engine.docker(&["exec", &scanner.name, "sh", "-c", fill]);
-    let message = untouched(&scanner, || scanner.module().arg("memory", "8M").run()).refused("engine_error");
+    let proxy = Proxy::new(scanner.engine);
+    let task = |memory: &str| scanner.module().args(json!({"memory": memory, "docker_host": proxy.host()}));
+    task("192M").run().changed();
+    let update = proxy.requests().iter().position(|it| it.path.ends_with("/update")).unwrap();
+    proxy.set(Trap::lasting(Fault::Status(500), update));
+    let message = untouched(&scanner, || task("128M").run()).refused("engine_error");
     assert!(message.starts_with("cannot update the scanner: "), "{message}");
-    scanner.module().arg("memory", "256M").run().unchanged();
+    assert!(proxy.release());
+
+    if scanner.engine.docker(&["info", "--format", "{{.CgroupVersion}}"]) == "1" {
+        let fill = "busybox dd if=/dev/zero of=/dev/shm/fill bs=1048576 count=48";
+        scanner.engine.docker(&["exec", &scanner.name, "sh", "-c", fill]);
+        let message = untouched(&scanner, || scanner.module().arg("memory", "8M").run()).refused("engine_error");
+        assert!(message.starts_with("cannot update the scanner: "), "{message}");
+    }
+    task("192M").run().unchanged();
 }
 
 #[rstest]
@@ -297,7 +305,7 @@ fn an_engine_that_does_not_answer(#[values("gone", "dead", "file", "directory")]
         "directory" => fs::create_dir(&path).unwrap(),
         _ => {}
     }
-    unreachable(&path, "");
+    unreachable(&path, "no Docker engine answers; start it, or give docker_host");
 }
 
 /// Other programs than Docker; the last one takes the connection and never says a word.

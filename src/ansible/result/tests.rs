@@ -8,31 +8,16 @@ use super::*;
 use crate::error::{Error, Kind};
 use crate::run::outcome::Failed;
 use crate::scanner::allocation::{Allocation, Host};
-use crate::scanner::compare::EngineTraits;
-use crate::scanner::example::{by_hand, same_image};
+use crate::scanner::example::{by_hand, observation};
 use crate::scanner::observation::{Observation, OnHost};
 use crate::scanner::operation::Operation;
 use crate::scanner::plan::Plan;
 use crate::scanner::replacement::Containers;
 use crate::scanner::values::capacity::Capacity;
-use crate::scanner::values::directory::Mode as DirectoryMode;
 use crate::testing::{parse, request};
 
 const REAL: Mode = Mode { check: false, diff: true };
 const CHECK: Mode = Mode { check: true, diff: true };
-const DIRECTORY: OnHost = OnHost::Directory(DirectoryMode::from_bits(0o700));
-
-fn observation(observed: Option<Observed>) -> Observation {
-    Observation {
-        observed,
-        stranger: None,
-        image: Some(same_image()),
-        engine: EngineTraits::default(),
-        shared_dir: DIRECTORY,
-        identity_dir: DIRECTORY,
-        ca_dir: DIRECTORY,
-    }
-}
 
 /// What comes of a plan that was carried out, or would be.
 fn outcome(request: &Request, observation: &Observation) -> ScannerOutcome {
@@ -147,7 +132,7 @@ fn every_action_has_its_word_and_its_sentence() {
 #[case::create(json!({}), None, true, "created, started: `scanner`", "would create, start: `scanner`")]
 #[case::update(json!({"cpus": 1}), Some(by_hand()), true, "updated: `scanner`", "would update: `scanner`")]
 #[case::replace(json!({"recreate": "always"}), Some(by_hand()), true, "replaced: `scanner`", "would replace: `scanner`")]
-#[case::two_updates_are_said_once(json!({"cpus": 1, "private_dir_mode": "0755"}), Some(by_hand()), true,
+#[case::two_updates_are_said_once(json!({"cpus": 1, "private_dir_mode": "0750"}), Some(by_hand()), true,
     "updated: `scanner`", "would update: `scanner`")]
 #[case::remove(json!({"state": "absent", "purge": true}), Some(by_hand()), true,
     "deleted the private directory, removed: `scanner`", "would delete the private directory, remove: `scanner`")]

@@ -2,30 +2,14 @@ mod table;
 
 use rstest::rstest;
 
-use super::super::compare::EngineTraits;
-use super::super::example::{by_hand, newer_image, same_image};
+use super::super::example::{by_hand, newer_image, observation};
 use super::super::operation::Change;
-use super::super::values::directory::Mode;
 use super::super::values::mount;
 use super::super::values::restart_policy::RestartPolicy;
 use super::*;
 use crate::testing::{parse, request};
 
 const GIB: u64 = 1 << 30;
-const DIRECTORY: OnHost = OnHost::Directory(Mode::from_bits(0o755));
-
-/// Everything is there, and the image is the scanner's.
-fn observation(observed: Option<Observed>) -> Observation {
-    Observation {
-        observed,
-        stranger: None,
-        image: Some(same_image()),
-        engine: EngineTraits::default(),
-        shared_dir: DIRECTORY,
-        identity_dir: DIRECTORY,
-        ca_dir: DIRECTORY,
-    }
-}
 
 fn bare(observed: Option<Observed>) -> Observation {
     let nothing = OnHost::Missing;

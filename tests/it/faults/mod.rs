@@ -28,6 +28,11 @@ const ALL_ENGINES: usize = 6;
 #[test]
 fn no_fault_loses_a_scanner() {
     let wanted = std::env::var("QCSS_FAULTS").ok();
+    let (page, count) = (include_str!("../../../docs/reliability.md"), OPERATIONS.len());
+    assert!(
+        page.contains(&format!("adopt: {count} operations)")),
+        "docs/reliability.md does not say: {count} operations"
+    );
     let lab = Lab::new(if wanted.is_some() { ALL_ENGINES } else { ENGINES });
     let calls = lab.each(OPERATIONS.to_vec(), |engine, operation| {
         let requests = Bed::new(engine).requests(&operation);

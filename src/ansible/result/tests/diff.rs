@@ -78,7 +78,7 @@ fn the_diff_of_a_scanner_that_is_as_wanted_has_equal_sides() {
 #[test]
 fn the_diff_of_a_change_shows_what_changes_beside_what_stays() {
     let old = by_hand().with_env("OLD", "canary").limited(1 << 30, 2 << 30, 0);
-    let options = json!({"memory": "2g", "env": {"NEW": "canary"}, "private_dir_mode": "0755", "state": "stopped"});
+    let options = json!({"memory": "2g", "env": {"NEW": "canary"}, "private_dir_mode": "0750", "state": "stopped"});
     insta::assert_snapshot!(diff(&options, &observation(Some(old))), @r#"
     image: qualys/qcsa
     qualys_url: https://qualysguard.qualys.com
@@ -88,7 +88,7 @@ fn the_diff_of_a_change_shows_what_changes_beside_what_stays() {
     private_dir: /usr/qualys/private/********
     memory: 1073741824
     memory_swap: 2147483648
-    private_dir_mode: 0700
+    private_dir_mode: 0755
     state: running
     ---
     image: qualys/qcsa
@@ -99,7 +99,7 @@ fn the_diff_of_a_change_shows_what_changes_beside_what_stays() {
     private_dir: /usr/qualys/private/********
     memory: 2147483648
     memory_swap: 4294967296
-    private_dir_mode: 0755
+    private_dir_mode: 0750
     state: stopped
     "#);
     let newer = Observation { image: Some(newer_image()), ..observation(Some(by_hand())) };
