@@ -31,24 +31,24 @@ use crate::scanner::values::name::Name;
 /// Docker's own grace between SIGTERM and SIGKILL, in seconds.
 const STOP_TIMEOUT: u32 = 10;
 
-/// An engine behind a socket; nothing is sent before the first call.
+/// An engine behind a socket; nothing is sent until the first call.
 #[derive(Debug)]
 pub struct Docker {
     pub(super) transport: Transport,
     timeout: Duration,
-    /// By image id, what it brings to the environment of its containers; `None` where the image is gone.
+    /// By image id, the variables that its containers get from it; `None` where the image is gone.
     pub(super) image_envs: RefCell<HashMap<String, Option<Environment>>>,
-    /// What it said of itself, which does not change while a run lasts.
+    /// The engine's `/info`, which does not change during a run.
     info: RefCell<Option<Info>>,
 }
 
 impl Docker {
-    /// The engine at `host`; `timeout` bounds each request but those that take as long as they take (pull, load, stop).
+    /// The engine at `host`; `timeout` bounds each request other than a pull, a load or a stop.
     pub fn new(host: DockerHost, timeout: Duration) -> Self {
         Self { transport: Transport::new(host), timeout, image_envs: RefCell::default(), info: RefCell::default() }
     }
 
-    /// The answer to `request`, in the time that one may take.
+    /// The answer to `request`, within `timeout`; `what` names it in the error.
     pub(super) async fn ask<T>(
         &self,
         what: &str,
@@ -69,7 +69,7 @@ impl Docker {
             Err(failure) => failure,
         };
         let host = || self.transport.host().clone();
-        // As long as no engine has answered, what was tried says nothing that helps.
+        // While no engine has answered, the name of the call does not help the user.
         Err(match failure {
             failure if self.transport.is_agreed() => failure.during(what),
             Failure::TimedOut(_) => Failure::Silent(host()),
@@ -103,7 +103,7 @@ impl Docker {
         Ok(self.ask(&format!("create container `{name}`"), request).await?.id)
     }
 
-    /// What `id` is now, with all that the engine says of it.
+    /// All fields of the container `id`; `None`: it is gone.
     async fn inspect_raw(&self, id: &str) -> Result<Option<Value>, Failure> {
         let path = format!("/containers/{id}/json");
         there(self.ask(&format!("inspect container `{id}`"), self.transport.get(&path)).await)
@@ -116,8 +116,8 @@ impl Docker {
         Ok(there(inspected)?.map(|inspected| Container { inspected, podman: self.transport.is_podman() }))
     }
 
-    /// `container` in the domain's words. Its image is looked up, if no other container needed that before: what it brings to
-    /// the environment is no secret, and would mask half a message if it were taken for one.
+    /// `container` in the domain's types. Looks up its image, unless that is known: variables that come from the image are not
+    /// secrets, and masking them would make messages unreadable.
     pub(super) async fn observe(&self, container: &Container) -> Result<Observed, Failure> {
         let id = container.image_id();
         if !self.image_envs.borrow().contains_key(&id) {
@@ -197,7 +197,8 @@ impl Engine for Docker {
         note: &Note,
     ) -> Result<String, Failure> {
         let Some(inspected) = self.inspect_raw(&old.id).await? else {
-            return Err(Failure::NotFound(format!("the scanner is gone: `{name}`")).during("replace the scanner"));
+            let gone = Failure::NotFound(format!("the scanner is gone; run the task again: `{name}`"));
+            return Err(gone.during("replace the scanner"));
         };
         let image = inspected.get("Image").and_then(Value::as_str).unwrap_or_default();
         let image = self.image_config(&with_algorithm(image)).await?;
@@ -268,7 +269,7 @@ impl Engine for Docker {
     }
 }
 
-/// `None` where a container is gone; Podman says so with another status when it goes just then.
+/// `None` where a container is gone; Podman answers 500 for one that goes at that moment.
 fn there<T>(answer: Result<T, Failure>) -> Result<Option<T>, Failure> {
     match answer {
         Ok(answer) => Ok(Some(answer)),

@@ -1,5 +1,5 @@
-//! An engine in memory, for tests: it can refuse, lose answers, answer late or never, carry out what nobody waits for any more,
-//! end and come back; and it knows the truth.
+//! An engine in memory, for tests: it can refuse, lose answers, answer late or never, carry out a call after its client gave
+//! up, end and come back; and tests can read its real state.
 
 mod made;
 mod world;
@@ -29,9 +29,9 @@ use crate::scanner::values::mount;
 use crate::scanner::values::name::Name;
 use crate::scanner::values::restart_policy::RestartPolicy;
 
-/// How long an engine that ended is away.
+/// How long an engine that ended stays down.
 const AWAY: Duration = Duration::from_secs(1);
-/// What becomes of one call.
+/// What happens to one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The engine refuses, once.
@@ -72,15 +72,15 @@ pub struct Fake {
     away_until: Cell<Option<Instant>>,
     refused: RefCell<Option<&'static str>>,
     late: RefCell<Vec<(usize, Call)>>,
-    /// A run that was killed waits for ever; who waits here drops it.
+    /// A run that was killed waits for ever; the test waits here and drops it.
     pub killed: Notify,
-    /// What a signal does.
+    /// What a fault that sends SIGTERM does.
     pub on_term: RefCell<Box<dyn Fn()>>,
-    /// What is asked before each call, told as in the log: it may change what there is, and let the call fail.
+    /// Called before each call, with its text as in the log: it may change the state, and let the call fail.
     pub before_call: RefCell<Box<BeforeCall>>,
 }
 
-/// Before a call, see [`Fake::before_call`].
+/// The type of [`Fake::before_call`].
 pub type BeforeCall = dyn Fn(&str, &mut World) -> Result<(), Failure>;
 
 impl Fake {
@@ -100,7 +100,7 @@ impl Fake {
         }
     }
 
-    /// Lets call number `at` go wrong, from now on counted from 0.
+    /// Injects `fault` into a call; calls are counted from 0 again.
     pub fn set(&self, fault: Option<(usize, Fault)>) {
         self.fault.set(fault);
         self.calls.set(0);
@@ -111,7 +111,7 @@ impl Fake {
         self.fault.get().is_none_or(|(at, _)| self.calls.get() > at)
     }
 
-    /// The run is over: what is late comes now, and nothing is refused any more.
+    /// The run is over: late calls are carried out now, and nothing is refused any more.
     pub fn settle(&self) {
         self.refused.take();
         self.fault.set(None);
@@ -121,21 +121,21 @@ impl Fake {
         }
     }
 
-    /// What there is now.
+    /// The state now.
     pub fn world(&self) -> World {
         let mut world = self.world.borrow_mut();
         world.age();
         world.clone()
     }
 
-    /// Looks at the containers as they are now.
+    /// Calls `look` with the containers as they are now.
     fn look<T>(&self, look: impl FnOnce(&[Observed]) -> T) -> T {
         let mut world = self.world.borrow_mut();
         world.age();
         look(&world.containers)
     }
 
-    /// Changes what there is.
+    /// Changes the state.
     pub fn with<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
         change(&mut self.world.borrow_mut())
     }

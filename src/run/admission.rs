@@ -1,4 +1,4 @@
-//! What must not come to life beside the rest of the host is refused, and what the host looks like with it.
+//! The admission check: refuses what must not exist beside the other containers of the engine, and sums up the host.
 
 use anyhow::Result;
 
@@ -18,15 +18,15 @@ use crate::scanner::values::directory::Directory;
 use crate::scanner::values::limits::{ActualLimits, Limits};
 use crate::scanner::values::{environment, mount};
 
-/// Whoever sees scanners on such an engine says this.
+/// The warning for a rootless engine.
 pub const ROOTLESS: &str = "the engine runs rootless, which the vendor advises against (scan performance and results)";
 
-/// One scanner of the task: what is wanted, seen and planned.
+/// One scanner of the task: what is desired, observed and planned.
 #[derive(Debug, Clone, Copy)]
 pub struct PlannedScanner<'a> {
-    /// What is wanted.
+    /// What is desired.
     pub request: &'a Request,
-    /// The container that has its name, or will have it when a replacement that is half-way is in order.
+    /// The container that has its name, or will have it when a replacement that is half-way is finished or rolled back.
     pub observed: Option<&'a Observed>,
     /// All containers that have one of its names.
     pub containers: &'a Containers,
@@ -34,12 +34,12 @@ pub struct PlannedScanner<'a> {
     pub plan: &'a Plan,
 }
 
-/// What came out of looking at the host, also when something was refused.
+/// What the admission check found out about the host, also when it refused something.
 #[derive(Debug, Default)]
 pub struct Admitted {
-    /// The host with all scanners of the task on it, or as it is where they were refused; `None`: there was no need to look.
+    /// The host with all scanners of the task on it, or as it is where they were refused; `None`: the host was not needed.
     pub host: Option<Host>,
-    /// For people.
+    /// Warnings for people.
     pub warnings: Vec<String>,
 }
 
@@ -51,12 +51,12 @@ impl Admitted {
     }
 }
 
-/// What must not be, before anything is touched.
+/// A refusal, before anything is touched.
 #[derive(Debug)]
 pub struct Refused {
-    /// Which of the planned it is about; `None`: all of them together.
+    /// The index of the planned scanner that it is about; `None`: all of them together.
     pub at: Option<usize>,
-    /// Why.
+    /// The error that the run ends with.
     pub error: anyhow::Error,
 }
 
@@ -72,7 +72,7 @@ pub fn capacity(info: &Info) -> Capacity {
     Capacity { memory: info.memory, swap, cpus: info.cpus }
 }
 
-/// Looks at the host for those of `planned` that need something of it.
+/// Checks those of `planned` that need resources, a network or an identity of their own.
 pub async fn admit<E: Engine>(
     engine: &E,
     planned: &[PlannedScanner<'_>],
@@ -155,12 +155,12 @@ impl PlannedScanner<'_> {
         self.desired().map(|desired| &desired.limits)
     }
 
-    /// Whether there will be a scanner afterwards.
+    /// Whether the scanner exists afterwards.
     fn stays(&self) -> bool {
         self.request.policy.state != State::Absent && (self.desired().is_some() || self.observed.is_some())
     }
 
-    /// What it asks for, and what it only keeps.
+    /// The allocation that it asks for, and the one that it keeps.
     fn allocations(&self) -> (Option<Allocation>, Option<Allocation>) {
         let name = self.request.name.as_str();
         let now = || Allocation::new(name, &self.observed.map(|observed| observed.limits).unwrap_or_default());
@@ -198,7 +198,7 @@ impl PlannedScanner<'_> {
                 .map(Directory::as_str)
                 .or_else(|| observed.and_then(|it| it.mount(mount::PRIVATE)).map(|mount| mount.source.as_str())),
         };
-        // Another run may have begun to replace it since it was looked at, or have made it.
+        // Another run may have begun to replace it since it was observed, or have created it.
         let name = &self.request.name;
         let named = |name: &str| neighbours.iter().find(|it| it.name == name).and_then(|it| it.scanner.clone());
         let now = Containers {
@@ -211,7 +211,7 @@ impl PlannedScanner<'_> {
     }
 }
 
-/// The ids of those that are the scanner; one that only bears such a name is a stranger like any other.
+/// The ids of the containers that are the scanner; a container that only has such a name is not.
 fn own(containers: &Containers) -> impl Iterator<Item = &str> {
     let stranger = containers.stranger().map(|it| &it.id);
     containers.iter().filter(move |it| Some(&it.id) != stranger).map(|it| it.id.as_str())
@@ -226,7 +226,7 @@ mod tests {
     use crate::scanner::observed::Note;
     use crate::testing::request;
 
-    /// Between a look at the scanner and one at all containers, another run may begin to replace it.
+    /// Between the observations of the scanner and of all containers, another run may begin to replace it.
     #[test]
     fn a_scanner_that_is_just_being_replaced_is_no_other_one() {
         let request = request(&json!({})).unwrap();

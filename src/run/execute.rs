@@ -1,7 +1,7 @@
-//! The one executor: first steps, live updates, replacement and the way back are operations that it carries out.
+//! The one executor: it carries out the operations of first steps, live updates, replacements and rollbacks.
 //!
-//! It decides nothing. A plan lists its operations; what comes next in a replacement says [`crate::scanner::replacement::next`] from what is
-//! observed. What is here is how an operation is done, how often it is tried, and what is written down of it.
+//! It decides nothing. A plan lists its operations; in a replacement, [`crate::scanner::replacement::next`] derives the next
+//! one from what is observed. Here is how an operation is done, how often it is tried, and what is recorded of it.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::scanner::plan::Plan;
 use crate::scanner::replacement::Containers;
 use crate::scanner::values::environment;
 
-/// The engine could not start the scanner, for whatever reason of its own.
+/// The engine could not start the scanner; the engine's own failure is the source.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct NotStarted(#[source] pub Failure);
@@ -38,15 +38,15 @@ pub struct Executor<'a, E> {
     pub(super) timeout: Duration,
     /// The containers before the first operation.
     before: Containers,
-    /// The containers as they were last seen.
+    /// The containers as they were last observed.
     pub(super) seen: Containers,
     /// Keeps other runs from this scanner.
     lock: Option<Lock>,
-    /// Held until what is claimed shows on the engine, so that the next run's look sees it.
+    /// Held until what is claimed shows on the engine, so that the next run observes it.
     admission: Option<Lock>,
     /// The id of the scanner's container, where this executor made it.
     created: Option<String>,
-    /// What the replacement that is under way notes about the old one.
+    /// What the replacement that is under way notes about the old container.
     pub(super) note: Option<Note>,
     /// Whether a scanner that ran before a replacement that is half-way could not be started again.
     pub(super) owes_start: bool,
@@ -55,7 +55,7 @@ pub struct Executor<'a, E> {
 }
 
 impl<'a, E: Engine> Executor<'a, E> {
-    /// An executor for `request` that finds the containers `seen`.
+    /// An executor for `request`, whose containers are `seen`.
     pub fn new(
         engine: &'a E,
         request: &'a Request,
@@ -81,7 +81,7 @@ impl<'a, E: Engine> Executor<'a, E> {
         }
     }
 
-    /// A replacement that was half-way is in order: what comes now begins with the containers `seen`.
+    /// A replacement that was half-way is finished or rolled back: what comes now begins with the containers `seen`.
     pub fn recovered(&mut self, seen: Containers) {
         self.written.actions.push("recover");
         self.written.lasting = true;
@@ -90,7 +90,7 @@ impl<'a, E: Engine> Executor<'a, E> {
         self.seen = seen;
     }
 
-    /// The old one of a replacement that was half-way is back, but does not start; what comes now may be the cure.
+    /// The old container of a replacement that was half-way is back, but does not start; what comes now may be the cure.
     pub const fn go_on_without_start(&mut self) {
         self.owes_start = true;
     }
@@ -102,17 +102,17 @@ impl<'a, E: Engine> Executor<'a, E> {
         self.seen = seen;
     }
 
-    /// Lets go of the scanner: what it was before, and what was written.
+    /// Releases the locks; returns the containers before the first operation, and what was written.
     pub fn end(self) -> (Containers, Written) {
         (self.before, self.written)
     }
 
-    /// The containers as they were last seen.
+    /// The containers as they were last observed.
     pub const fn seen(&self) -> &Containers {
         &self.seen
     }
 
-    /// Keeps others from claiming anything until what this scanner claims shows on the engine.
+    /// Keeps other runs from claiming anything until what this scanner claims shows on the engine.
     pub fn hold(&mut self, admission: Option<Lock>) {
         self.admission = admission;
     }
@@ -139,7 +139,7 @@ impl<'a, E: Engine> Executor<'a, E> {
         Ok(())
     }
 
-    /// Whether the scanner ran and was stopped by an operation.
+    /// Whether the scanner ran before and an operation stopped it.
     fn is_down(&self) -> bool {
         let up = |containers: &Containers| containers.current.as_ref().is_some_and(|it| it.status.is_up());
         up(&self.before) && !up(&self.seen)
@@ -153,7 +153,7 @@ impl<'a, E: Engine> Executor<'a, E> {
             let attempt = if done { Ok(()) } else { self.perform(operation).await };
             done |= attempt.is_ok();
             let error = match attempt {
-                // Whoever comes next must know which container there is, and whether it runs.
+                // The next operation must know which container there is, and whether it runs.
                 Ok(()) if matches!(operation, Operation::Create | Operation::Stop(_) | Operation::Remove(_)) => {
                     match self.look().await {
                         Ok(()) => return Ok(()),
@@ -168,7 +168,7 @@ impl<'a, E: Engine> Executor<'a, E> {
             };
             in_doubt |= failure.leaves_doubt();
             let creates = *operation == Operation::Create;
-            // An answer that was lost does not tell what became of the call; a further one may find it done.
+            // Whether a call whose answer was lost had an effect is unknown; a further call may find it done.
             let may_be_done = in_doubt || failure.is_not_found() || (failure.is_conflict() && !creates);
             if !done && may_be_done && self.look().await.is_ok() && self.shows(operation) {
                 if creates {
@@ -177,7 +177,7 @@ impl<'a, E: Engine> Executor<'a, E> {
                 self.written.lasting |= in_doubt && self.before.current.is_some();
                 return Ok(());
             }
-            // A second container of this name is not to be asked for while the first may still come.
+            // Do not create a second container of this name while the engine may still create the first.
             let once = creates && in_doubt && !done;
             if once || !tries.again(&error).await {
                 return Err(error);
@@ -185,7 +185,7 @@ impl<'a, E: Engine> Executor<'a, E> {
         }
     }
 
-    /// Whether `operation` has worked, as far as that shows.
+    /// Whether the containers show that `operation` has worked.
     fn shows(&self, operation: &Operation) -> bool {
         let now = self.seen.current.as_ref();
         match operation {
@@ -202,8 +202,8 @@ impl<'a, E: Engine> Executor<'a, E> {
         }
     }
 
-    /// Whether `container` is the one that the engine was asked to make, when it did not say so: nobody else has this code, and
-    /// nobody has started it yet.
+    /// Whether `container` is the one that the engine was asked to create, when the answer was lost: nobody else has this code,
+    /// and nobody has started it yet.
     fn is_ours(&self, container: &Observed) -> bool {
         let code = self.request.desired.as_ref().map(|desired| desired.code.expose());
         let is_new = container.status == Status::Created && container.started_at.is_none();
@@ -216,7 +216,7 @@ impl<'a, E: Engine> Executor<'a, E> {
         let (name, grace) = (&request.name, request.policy.stop_timeout);
         self.written.tried |= !operation.fetches() && !matches!(operation, Operation::Settle(_));
         if matches!(operation, Operation::Start(_) | Operation::Restart | Operation::Unpause | Operation::Stop(_)) {
-            // What the container claims shows on the engine already; nobody need wait for a stop or a settling.
+            // What the container claims already shows on the engine; other runs need not wait for a stop or for `settle`.
             self.admission = None;
         }
         match operation {
@@ -283,7 +283,7 @@ impl<'a, E: Engine> Executor<'a, E> {
                 self.interrupt.guard(settle::stays_up(engine, &id, request.policy.settle)).await??;
             }
             Operation::Remove(role) => {
-                // One that was run with --rm went when it was stopped.
+                // A container that was run with --rm went when it was stopped.
                 let Some(id) = self.seen.role(*role).map(|it| it.id.clone()) else { return Ok(()) };
                 let removed = engine.remove(&id).await;
                 self.gone(&id, removed).await?;
@@ -304,20 +304,23 @@ impl<'a, E: Engine> Executor<'a, E> {
         answer
     }
 
-    /// A removal is taken at its word only when the container is really gone: nothing else would ever come back for it.
+    /// A removal has succeeded only when the container is gone: no later run would remove it.
     async fn gone(&self, id: &str, removed: Result<(), Failure>) -> Result<()> {
         match removed {
             Err(failure) if !failure.is_not_found() => Err(failure.into()),
             answer => match (answer, self.engine.inspect(id).await?) {
                 (_, None) => Ok(()),
                 (Err(failure), Some(_)) => Err(failure.into()),
-                (Ok(()), Some(_)) => Err(Failure::Conflict("the engine has not removed it yet".to_owned()).into()),
+                (Ok(()), Some(_)) => {
+                    let message = "the engine has not removed the container yet; run the task again";
+                    Err(Failure::Conflict(message.to_owned()).into())
+                }
             },
         }
     }
 
-    /// Removes what a failed plan has made and nobody uses: a container that did not come to work, whose restart policy would
-    /// start it again and again, and empty directories.
+    /// Removes what a failed plan has created and nobody uses: a container that does not work, whose restart policy would start
+    /// it again and again, and empty directories.
     async fn clean_up(&mut self, mut error: anyhow::Error, is_pause: bool) -> anyhow::Error {
         let is_interrupted = error.downcast_ref::<Error>().is_some_and(|error| error.kind == Kind::Interrupted);
         if let Some(id) = self.created.take().filter(|_| !is_interrupted) {
@@ -343,7 +346,7 @@ impl<'a, E: Engine> Executor<'a, E> {
         error
     }
 
-    /// Does what takes something back until the scanner's container shows that it `is_done`.
+    /// Repeats `operation`, which undoes an earlier one, until the scanner's container shows that it `is_done`.
     async fn back(&mut self, operation: &Operation, is_done: impl Fn(Option<&Observed>) -> bool) -> Result<()> {
         let mut tries = Tries::back(self.timeout);
         loop {
@@ -360,7 +363,7 @@ impl<'a, E: Engine> Executor<'a, E> {
         }
     }
 
-    /// Looks at the containers.
+    /// Observes the containers.
     pub(super) async fn look(&mut self) -> Result<()> {
         self.seen = observe::containers(self.engine, &self.request.name, self.timeout).await?;
         Ok(())

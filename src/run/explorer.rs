@@ -1,5 +1,5 @@
-//! Everything that may go wrong, with the real executor on the engine in memory: no scanner is lost, none runs twice, and
-//! nothing in the result is a lie.
+//! Every fault at every call, with the real executor on the engine in memory: no scanner is lost, none runs twice, and the
+//! result is true.
 
 mod scenario;
 mod truth;
@@ -50,7 +50,7 @@ fn later(world: &World) -> Fake {
     fake
 }
 
-/// What came of a run; `None`: it was killed.
+/// The outcome of a run; `None`: it was killed.
 pub(super) async fn outcome(fake: &Fake, request: Request, check_mode: bool) -> Option<ScannerRun> {
     let interrupt = Rc::new(Interrupt::default());
     let raise = Rc::clone(&interrupt);
@@ -84,8 +84,8 @@ impl ScannerRun {
     }
 }
 
-/// One scenario with one fault, and maybe a `second` one in the run after it; `None` when a run never comes to that call. What
-/// is wrong, if anything is.
+/// Runs one scenario with one fault, and maybe a `second` one in the run after it; returns what is wrong, or `None` when a run
+/// never reaches that call.
 fn explore(scenario: &Scenario, (call, fault): (usize, Fault), second: Option<(usize, Fault)>) -> Option<Vec<String>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
@@ -154,11 +154,11 @@ fn explore(scenario: &Scenario, (call, fault): (usize, Fault), second: Option<(u
 enum Faults {
     /// One.
     One,
-    /// One in each of two runs, of all such pairs each how many-th.
+    /// One in each of two runs; of all such pairs every n-th.
     Two(usize),
 }
 
-/// How many ends `scenarios` have, and those that are wrong.
+/// How many runs of `scenarios` were explored, and those that end wrong.
 fn explore_all(scenarios: Vec<&Scenario>, faults: Faults) -> (usize, Vec<String>) {
     let (mut ends, mut wrong, mut pairs) = (0, Vec::new(), 0);
     let mut note = |found: Vec<String>, name: String| {
@@ -193,7 +193,7 @@ fn explore_all(scenarios: Vec<&Scenario>, faults: Faults) -> (usize, Vec<String>
     (ends, wrong)
 }
 
-/// With `QCSS_EXPLORE=2` two faults, one in each of two runs; with a number after it (`2/50`) each how many-th of these pairs.
+/// With `QCSS_EXPLORE=2` two faults, one in each of two runs; with a number after it (`2/50`) every 50th of these pairs.
 #[test]
 #[expect(clippy::print_stdout, reason = "the count is a figure of the test")]
 fn no_fault_loses_a_scanner_or_makes_the_result_lie() {

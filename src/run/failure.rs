@@ -1,11 +1,11 @@
 //! From the chain of errors that ended a run to the one error of the reply. The stable word can be anywhere in the chain, since
-//! context is put around errors on their way up.
+//! callers put context around errors.
 
 use super::{Interrupted, NotStarted};
 use crate::engine::Failure;
 use crate::error::{Error, Kind};
 
-/// The stable word for `error`, and the whole of it in one sentence: the first cause, then what came after it.
+/// The stable word for `error`, and its messages in one sentence: the first cause, then the context around it.
 pub fn summary(error: &anyhow::Error) -> Error {
     let kind = if error.downcast_ref::<Interrupted>().is_some() {
         Kind::Interrupted

@@ -1,4 +1,4 @@
-//! Where a wanted image comes from: it is there, or an archive or a registry has it.
+//! The source of the desired image: the engine has it, or an archive or a registry does.
 
 use std::cell::RefCell;
 
@@ -14,20 +14,20 @@ use crate::scanner::plan::Plan;
 use crate::scanner::policy::Pull;
 use crate::scanner::values::image::{ImageRef, WantedImage};
 
-/// The images that a task names. Each is looked up, asked for, loaded or pulled once, however many scanners want it.
+/// The images that a task names. Each is looked up, loaded or pulled once, however many scanners use it.
 #[derive(Debug)]
 pub struct Images<'a, E> {
     engine: &'a E,
     /// By name; `None` where the engine has no such image.
     local: RefCell<Vec<(String, Option<LocalImage>)>>,
-    /// By name, those that one of the scanners fetches, and how.
+    /// By name, the images that one of the scanners fetches, and how.
     to_fetch: RefCell<Vec<(String, WantedImage)>>,
-    /// Names of those that were fetched, or are the newest by their registry's word.
+    /// The names of images that were fetched, or are the newest according to their registry.
     settled: RefCell<Vec<String>>,
 }
 
 impl<'a, E: Engine> Images<'a, E> {
-    /// Looks each image up that `requests` name.
+    /// Looks up each image that `requests` name.
     pub async fn new(engine: &'a E, requests: &[Request]) -> Result<Self> {
         let images =
             Self { engine, local: RefCell::default(), to_fetch: RefCell::default(), settled: RefCell::default() };
@@ -39,13 +39,13 @@ impl<'a, E: Engine> Images<'a, E> {
         Ok(images)
     }
 
-    /// The image that `request` wants, if the engine has it.
+    /// The image that `request` desires, if the engine has it.
     pub fn local(&self, request: &Request) -> Option<LocalImage> {
         let name = wanted(request)?.image.as_str();
         self.local.borrow().iter().find(|(known, _)| known == name)?.1.clone()
     }
 
-    /// What is known of the wanted image without fetching anything. A registry is asked where it must be: for the newest, and in
+    /// What is known of the desired image without fetching anything. A registry is asked only for the newest digest, and in
     /// check mode (`is_prediction`) for whether it has the image at all.
     pub async fn known(&self, request: &Request, desired: &Desired, is_prediction: bool) -> Result<WantedImage> {
         let (image, policy) = (&desired.image, &request.policy);
@@ -96,7 +96,7 @@ impl<'a, E: Engine> Images<'a, E> {
         Ok(how)
     }
 
-    /// Loads or pulls the image that `request` wants, as `operation` says.
+    /// Loads or pulls the image that `request` desires, as `operation` says.
     pub async fn fetch(&self, request: &Request, operation: &Operation) -> Result<()> {
         let Some(desired) = wanted(request) else { return Ok(()) };
         if let (Operation::LoadImage, Some(path)) = (operation, &request.policy.image_archive) {
@@ -108,20 +108,22 @@ impl<'a, E: Engine> Images<'a, E> {
         Ok(())
     }
 
-    /// Looks up what was fetched by `operation`.
+    /// Looks up the image that `operation` fetched.
     pub async fn look_up_fetched(&self, request: &Request, operation: &Operation) -> Result<()> {
         let Some(desired) = wanted(request) else { return Ok(()) };
         self.settled.borrow_mut().push(desired.image.as_str().to_owned());
         self.look_up(&desired.image).await?;
         if self.local(request).is_none() {
             let action = operation.word().unwrap_or_default();
-            let message = format!("the image is still not there after {action}; check its name: `{}`", desired.image);
+            let message =
+                format!("the engine does not have the image after {action}; check its name: `{}`", desired.image);
             return Err(Error::new(Kind::ImageNotFound, message).into());
         }
         Ok(())
     }
 
-    /// Leaves out of `plan` the fetching of what other plans, whose images are in `fetched`, fetch before it; adds its own.
+    /// Removes from `plan` the fetching of an image in `fetched`, which an earlier plan fetches; else adds its own to
+    /// `fetched`.
     pub fn leave_out_fetched(request: &Request, plan: &mut Plan, fetched: &mut Vec<String>) {
         let Some(desired) = wanted(request).filter(|_| plan.operations.iter().any(Operation::fetches)) else { return };
         if fetched.iter().any(|name| name == desired.image.as_str()) {
@@ -145,12 +147,12 @@ impl<'a, E: Engine> Images<'a, E> {
     }
 }
 
-/// Whether there may be something newer to pull: an id names one image for ever.
-pub fn pulls_always(request: &Request) -> bool {
+/// Whether there may be a newer image to pull: an id always names the same image.
+fn pulls_always(request: &Request) -> bool {
     wanted(request).is_some_and(|desired| !desired.image.is_id()) && request.policy.pull == Pull::Always
 }
 
-/// A pull's failure: registry, image, and the likely cause.
+/// The error of a pull that failed: registry, image, and the likely cause.
 fn not_pulled(desired: &Desired, failure: &Failure) -> Error {
     let text = failure.root().to_string().to_lowercase();
     let likely = [

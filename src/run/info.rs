@@ -1,4 +1,4 @@
-//! `qcss_scanner_info`: what scanners there are, and what of the host is left. Never changes anything.
+//! `qcss_scanner_info`: lists the scanners, and what is left of the host. Never changes anything.
 
 use anyhow::Result;
 
@@ -9,14 +9,13 @@ use crate::scanner::inventory::{InventoryEntry, inventory};
 use crate::scanner::observed::Observed;
 use crate::scanner::values::name::Name;
 
-/// Said of a scanner with two containers.
-const UNFINISHED: &str =
-    "a replacement is under way or was interrupted, which the next run of qcss_scanner for it sets right";
+/// The warning for a scanner with two containers.
+const UNFINISHED: &str = "a replacement is under way or was interrupted; the next run of qcss_scanner for this scanner finishes it or rolls it back";
 
 /// What `qcss_scanner_info` found.
 #[derive(Debug)]
 pub struct Info {
-    /// The scanners that were asked for, by name.
+    /// The requested scanners, sorted by name.
     pub scanners: Vec<FoundScanner>,
     /// How many scanners the engine has.
     pub total: usize,
@@ -24,7 +23,7 @@ pub struct Info {
     pub unlimited: usize,
     /// The host's figures, with all of them on it.
     pub host: Host,
-    /// For people.
+    /// Warnings for people.
     pub warnings: Vec<String>,
 }
 
@@ -37,7 +36,7 @@ pub struct FoundScanner {
     pub container: Observed,
 }
 
-/// Tells of all scanners of the engine, or of the one called `name`; the host's figures count all of them.
+/// All scanners of the engine, or the one called `name`; the host's figures count all of them.
 pub async fn info<E: Engine>(engine: &E, name: Option<&Name>) -> Result<Info> {
     let about = engine.info().await?;
     let neighbours = engine.neighbours().await?;

@@ -1,6 +1,6 @@
 //! SIGTERM, SIGINT and SIGHUP: a job that is cancelled, a terminal that goes away.
 //!
-//! A signal only raises a flag here. Who waits for something that may be given up looks at it; a replacement does not while
+//! A signal only raises a flag here. Code that waits for something that may be given up checks it; a replacement does not while
 //! nothing runs ([`super::execute`]).
 
 use std::cell::Cell;
@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use crate::error::{Error, Kind};
 
-/// Whether the run shall end early.
+/// Whether a signal asked the run to end early.
 #[derive(Debug, Default)]
 pub struct Interrupt {
     by: Cell<Option<&'static str>>,
@@ -56,7 +56,7 @@ impl Interrupt {
             ("SIGINT", SignalKind::interrupt()),
             ("SIGHUP", SignalKind::hangup()),
         ];
-        // A host on which one cannot listen ends the run as it ends any other program.
+        // Where a signal cannot be handled, it ends the run as it ends any other program.
         let mut signals: Vec<_> =
             kinds.into_iter().filter_map(|(name, kind)| Some((name, signal(kind).ok()?))).collect();
         let mut work = pin!(work);

@@ -48,13 +48,13 @@ use crate::scanner::replacement::{Containers, Goal, foresee};
 /// What is the same for every scanner of a task.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// For each engine call but those that take as long as they take.
+    /// The limit of each engine call other than a pull, a load or a stop.
     pub timeout: Duration,
     /// Predict only.
     pub check_mode: bool,
 }
 
-/// Brings the scanners of `requests` to what these ask for, or in check mode predicts that.
+/// Brings the scanners of `requests` to their desired states, or in check mode predicts what that would do.
 pub async fn run<E: Engine>(
     engine: &E,
     settings: Settings,
@@ -116,7 +116,7 @@ async fn run_all<E: Engine>(
     Ok(())
 }
 
-/// Looks at every scanner of the task and plans; refuses what must not be before anything is touched.
+/// Observes every scanner of the task and plans; refuses the task before anything is touched.
 async fn prepare<E: Engine>(
     engine: &E,
     runs: &[Run<'_, E>],
@@ -146,7 +146,7 @@ async fn prepare<E: Engine>(
 /// What was observed of a scanner, and the plan that it led to.
 struct Look {
     containers: Containers,
-    /// Where a replacement is half-way: what it is to come to before the plan is carried out.
+    /// Where a replacement is half-way: the goal to reach before the plan is carried out.
     recovery: Option<Goal>,
     observation: Observation,
     plan: Plan,
@@ -167,7 +167,7 @@ struct Run<'a, E> {
 }
 
 impl<E: Engine> Run<'_, E> {
-    /// A look while no other run is at work: one that finds a replacement half-way waits for whoever is at it.
+    /// Observes while no other run is at work: a replacement that is half-way may be another run's, which is waited for.
     async fn observe_quiet(&self, listed: &[Listed]) -> Result<Look> {
         let timeout = self.settings.timeout;
         let containers = observe::containers_of(self.engine, &self.request.name, listed.to_vec(), timeout).await?;
@@ -178,7 +178,7 @@ impl<E: Engine> Run<'_, E> {
         self.observe(observe::containers(self.engine, &self.request.name, timeout).await?).await
     }
 
-    /// The plan from `containers`, as they will be when a replacement that is half-way is in order.
+    /// The plan from `containers`, as they will be when a replacement that is half-way is finished or rolled back.
     async fn observe(&self, containers: Containers) -> Result<Look> {
         let name = &self.request.name;
         let recovery = self.recovery(&containers);
@@ -209,14 +209,14 @@ impl<E: Engine> Run<'_, E> {
         PlannedScanner { request: self.request, observed: observation.observed.as_ref(), containers, plan }
     }
 
-    /// How long another run is waited for.
+    /// How long to wait for another run.
     fn patience(&self) -> Duration {
         let policy = &self.request.policy;
         let grace = policy.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(10);
         self.settings.timeout + policy.settle + Duration::from_secs(grace)
     }
 
-    /// From a first look to the wanted scanner.
+    /// Brings the scanner from the `first` observation to what the task desires.
     async fn carry_out(
         &self,
         first: &Look,
@@ -241,18 +241,18 @@ impl<E: Engine> Run<'_, E> {
         if changed.is_err() || (first.plan.starts() && self.request.policy.settle.is_zero()) {
             return changed;
         }
-        // What only was updated may have been flapping all along, and what was started may begin to.
+        // A scanner that was only updated may have been flapping before, and one that was started may begin to.
         self.look_for_flapping(found.as_ref().and_then(|found| found.current.as_ref())).await
     }
 
-    /// Takes down what came of `executor`'s work, which ended as `changed`; what is there now.
+    /// Records in `outcome` what `executor` did, which ended as `changed`; returns the containers that are there now.
     async fn conclude(
         &self,
         executor: Executor<'_, E>,
         changed: Result<()>,
         outcome: &mut ScannerOutcome,
     ) -> (Option<Containers>, Result<()>) {
-        // The last word is what is there now, whatever happened; nobody else changes it while the executor has the lock.
+        // The result says what is there now, whatever happened; nobody else changes it while the executor has the lock.
         let after = self.last_look().await;
         let (before, written) = executor.end();
         outcome.container = LastLook::new(after.as_ref());
@@ -283,7 +283,7 @@ impl<E: Engine> Run<'_, E> {
         outcome: &mut ScannerOutcome,
         admitted: &mut Admitted,
     ) -> Result<()> {
-        // Before the lock is taken: it may take long and disturbs nobody.
+        // Before the lock is taken: fetching may take long and does not disturb other runs.
         let fetch = first.plan.operations.iter().filter(|it| it.fetches()).cloned().collect();
         executor.carry_out(&Plan { operations: fetch, ..Plan::default() }).await?;
         let scanner_lock = self.interrupt.guard(self.lock_key().await?.lock(self.patience())).await??;
@@ -295,7 +295,7 @@ impl<E: Engine> Run<'_, E> {
                     executor.recovered(self.containers().await?);
                     look = self.observe(executor.seen().clone()).await?;
                 }
-                // What the task wants may be the cure.
+                // The configuration that the task desires may be the cure.
                 Err(error) if error.is::<NotStarted>() && look.plan.replaces() && executor.is_old_broken() => {
                     executor.go_on_without_start();
                 }
@@ -307,7 +307,7 @@ impl<E: Engine> Run<'_, E> {
         if plan.is_empty() {
             return Ok(());
         }
-        // Nobody else may take the same code, directory or resources between the look and the claim.
+        // No other run may take the same code, directory or resources between the observation and the claim.
         let admission = if plan.claims_identity() || plan.demand() != ResourceDemand::Nothing {
             let resources = LockKey::resources(&self.engine.info().await?.root_dir);
             Some(self.interrupt.guard(resources.lock(self.patience())).await??)
@@ -323,7 +323,7 @@ impl<E: Engine> Run<'_, E> {
         executor.carry_out(plan).await
     }
 
-    /// The containers when the run ends, also where the engine has just ended and comes back; `None`: nobody can tell.
+    /// The containers when the run ends, also where the engine has just ended and comes back; `None`: they are unknown.
     async fn last_look(&self) -> Option<Containers> {
         let mut tries = Tries::back(LAST_LOOK.min(self.settings.timeout));
         loop {
@@ -339,7 +339,7 @@ impl<E: Engine> Run<'_, E> {
         Ok(observe::containers(self.engine, &self.request.name, self.settings.timeout).await?)
     }
 
-    /// A scanner that is just being restarted by its policy, or was a moment ago, is not taken for a running one.
+    /// A scanner that its policy is restarting, or restarted a moment ago, does not count as running.
     async fn look_for_flapping(&self, observed: Option<&Observed>) -> Result<()> {
         let Some(observed) = observed.filter(|_| self.may_start()) else { return Ok(()) };
         if observed.status == Status::Restarting {
@@ -359,7 +359,7 @@ impl<E: Engine> Run<'_, E> {
         matches!(self.request.policy.state, State::Started | State::Present)
     }
 
-    /// The lock of this scanner. An engine is known by where it keeps its things, whichever address it is asked at.
+    /// The lock of this scanner. An engine is identified by its data directory, whichever address it is reached at.
     async fn lock_key(&self) -> Result<LockKey> {
         Ok(LockKey::scanner(&self.engine.info().await?.root_dir, self.request.name.as_str()))
     }
@@ -374,5 +374,5 @@ fn predicted(look: &Look) -> Vec<&'static str> {
     fetch.chain(recover).chain(rest).collect()
 }
 
-/// How long an engine that does not answer is asked how things are when the run ends.
+/// How long to ask an engine that does not answer for the containers when the run ends.
 const LAST_LOOK: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! What there is on the engine and the host, as far as one scanner is concerned.
+//! Observes what the engine and the host have of one scanner.
 
 use std::path::Path;
 use std::time::Duration;
@@ -22,21 +22,21 @@ use crate::scanner::values::name::Name;
 
 /// `SELinux`'s control files; without them no engine on this host labels mounts.
 const SELINUX: &str = "/sys/fs/selinux/enforce";
-/// Between two looks at containers that change while one looks.
+/// Between two observations of containers that change meanwhile.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The scanner that `request` wants to have, unless it shall go or only its run state matters.
+/// The scanner that `request` desires; `None` where it must be absent, or only its run state is managed.
 pub fn wanted(request: &Request) -> Option<&Desired> {
     request.desired.as_ref().filter(|_| request.policy.state != State::Absent)
 }
 
-/// The containers of the scanner `name`; what the engine is just removing is given the time to go, at most `timeout`.
+/// The containers of the scanner `name`. Waits for one that the engine is removing, at most `timeout`.
 pub async fn containers<E: Engine>(engine: &E, name: &Name, timeout: Duration) -> Result<Containers, Failure> {
     let listed = engine.containers(&[name]).await?;
     containers_of(engine, name, listed, timeout).await
 }
 
-/// The same when the engine has `listed` its containers before.
+/// The same when the engine has already `listed` its containers.
 pub async fn containers_of<E: Engine>(
     engine: &E,
     name: &Name,
@@ -51,14 +51,14 @@ pub async fn containers_of<E: Engine>(
                 return Ok(containers);
             }
         } else if Instant::now() >= deadline {
-            return Err(Failure::TimedOut(timeout).during("look at the scanner, whose containers change all the time"));
+            return Err(Failure::TimedOut(timeout).during("observe the scanner, whose containers keep changing"));
         }
         sleep(PAUSE).await;
         listed = engine.containers(&[name]).await?;
     }
 }
 
-/// Each of the `listed` containers; `None` when one is gone or has another name by now.
+/// Each of the `listed` containers; `None` when one is gone or was renamed meanwhile.
 async fn inspected<E: Engine>(engine: &E, name: &Name, listed: &[Listed]) -> Result<Option<Containers>, Failure> {
     let mut containers = Containers::default();
     let slots = [
@@ -76,8 +76,8 @@ async fn inspected<E: Engine>(engine: &E, name: &Name, listed: &[Listed]) -> Res
     Ok(Some(containers))
 }
 
-/// What a plan for `request` is made from, when `observed` has the scanner's name and `containers` are all that it has; the
-/// image is filled in by whoever decides about pulling.
+/// What a plan for `request` depends on, where `observed` has the scanner's name and `containers` are all of its containers.
+/// The image is left to the caller, which decides about pulling.
 pub async fn observation<E: Engine>(
     engine: &E,
     request: &Request,
@@ -103,7 +103,7 @@ pub async fn observation<E: Engine>(
     })
 }
 
-/// The engine is only asked where its answer could turn a difference into none.
+/// The engine is asked only where its answer could turn a difference into none.
 async fn engine_traits<E: Engine>(
     engine: &E,
     desired: Option<&Desired>,

@@ -1,4 +1,4 @@
-//! What came of a run, as data; [`crate::ansible::result`] puts it into the words of the result.
+//! The outcome of a run, as data; [`crate::ansible::result`] makes the result of it.
 
 use std::path::PathBuf;
 
@@ -8,34 +8,34 @@ use crate::scanner::observed::{Note, Observed};
 use crate::scanner::plan::{Difference, Plan};
 use crate::scanner::replacement::{Containers, Halfway};
 
-/// What came of a run.
+/// The outcome of a run.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// One for each scanner of the task, in its order.
     pub scanners: Vec<ScannerOutcome>,
-    /// The host with all scanners of the task on it, or as it is where they were refused; `None`: there was no need to look.
+    /// The host with all scanners of the task on it, or as it is where they were refused; `None`: the host was not needed.
     pub host: Option<Host>,
-    /// For people, about the task as a whole.
+    /// Warnings for people, about the task as a whole.
     pub warnings: Vec<String>,
-    /// Why it ended early.
+    /// The failure that ended the run early.
     pub failure: Option<Failed>,
 }
 
-/// Why a run ended early.
+/// The failure that ended a run early.
 #[derive(Debug)]
 pub struct Failed {
-    /// Which of the scanners it was; `None`: all of them together.
+    /// The index of the scanner that it is about; `None`: the task as a whole.
     pub at: Option<usize>,
     /// Whether it was refused before any of them was touched.
     pub refused: bool,
-    /// What happened, the first cause innermost.
+    /// The error, with the first cause innermost.
     pub error: anyhow::Error,
 }
 
-/// What a last look showed.
+/// What was observed last.
 #[derive(Debug, Default)]
 pub enum LastLook {
-    /// Nobody could look.
+    /// The engine could not be asked.
     #[default]
     Unknown,
     /// There is no container.
@@ -45,7 +45,7 @@ pub enum LastLook {
 }
 
 impl LastLook {
-    /// At `containers`, where there was one.
+    /// What `containers` show; `None`: they could not be observed.
     pub fn new(containers: Option<&Containers>) -> Self {
         match containers.map(Containers::shown) {
             None => Self::Unknown,
@@ -55,18 +55,18 @@ impl LastLook {
     }
 }
 
-/// What came of one scanner.
+/// The outcome for one scanner.
 #[derive(Debug, Default)]
 pub struct ScannerOutcome {
-    /// Why something was done, or would be.
+    /// The differences that the actions are for.
     pub differences: Vec<Difference>,
     /// Every managed field, for `diff`.
     pub comparisons: Vec<Comparison>,
-    /// What was done, or would be in check mode; the stable words.
+    /// The stable words of what was done, or would be in check mode.
     pub actions: Vec<&'static str>,
     /// Whether anything was written that was not undone, or would be in check mode.
     pub changed: bool,
-    /// Whether the scanner's container is as it was; `None` where nothing was tried.
+    /// Whether the scanner's container is as it was before; `None` where nothing was tried.
     pub rolled_back: Option<bool>,
     /// The container when the run ended.
     pub container: LastLook,
@@ -90,7 +90,7 @@ pub struct Written {
     pub actions: Vec<&'static str>,
     /// Whether anything was tried at all.
     pub tried: bool,
-    /// Whether something was written that no way back undoes, be it that a container was stopped and started again.
+    /// Whether something was written that no rollback undoes, even if only a container was stopped and started again.
     pub lasting: bool,
     /// Whether a start or a stop of a container that was there before was not answered.
     pub run_state_in_doubt: bool,
@@ -101,15 +101,15 @@ pub struct Written {
 }
 
 impl Written {
-    /// Whether anything is not as it was `before`; `after` is what a last look showed, if there was one.
+    /// Whether anything differs from `before`; `after` is what was observed last, if it could be.
     pub fn changed(&self, before: &Containers, after: Option<&Containers>) -> bool {
         let is_other = || after.is_none_or(|after| is_different(before, after, self.run_state_in_doubt));
         self.lasting || !self.directories.is_empty() || (self.tried && is_other())
     }
 }
 
-/// What of `before` and `after` a way back restores: whether it is the same. Where a replacement was half-way before, the
-/// scanner is what that noted.
+/// Whether `before` and `after` are the same in what a rollback restores. Where a replacement was half-way before, the scanner
+/// is the one that it noted.
 pub fn is_restored(before: &Containers, after: &Containers) -> bool {
     if let Some(Halfway { note, .. }) = before.halfway() {
         return after.halfway().is_none() && after.current.as_ref().is_some_and(|now| Note::of(now) == *note);
@@ -125,8 +125,8 @@ pub fn is_restored(before: &Containers, after: &Containers) -> bool {
     }
 }
 
-/// Whether containers were made, removed, renamed, or have other limits or another restart policy; or were started or ended,
-/// where `run_state` says that this may be our doing.
+/// Whether containers were created, removed, renamed, or have other limits or another restart policy; or were started or ended,
+/// where `run_state` says that this run may have done it.
 fn is_different(before: &Containers, after: &Containers, run_state: bool) -> bool {
     let facts = |containers: &Containers| {
         let fact = |it: &Observed| {

@@ -1,7 +1,7 @@
-//! The loop of a replacement and of the way back: look, ask [`replacement::next`] what comes next, do it.
+//! The loop of a replacement and of its rollback: observe, ask [`replacement::next`] for the next operation, do it.
 //!
-//! It has no memory of where it is. What it remembers is what no look could show: the first cause of a failure, and what the
-//! engine was asked to do and did not answer.
+//! It does not remember where it is. It remembers only what cannot be observed: the error that caused a rollback, and the calls
+//! that the engine did not answer.
 
 use anyhow::Result;
 
@@ -14,27 +14,27 @@ use crate::scanner::operation::{Alias, Operation, Role};
 use crate::scanner::replacement::{self, Goal, Halfway, RollBack};
 use crate::scanner::values::restart_policy::RestartPolicy;
 
-/// More operations than any way has.
+/// More operations than any replacement or rollback takes.
 const MOST: usize = 64;
 
-/// Said after what made a replacement fail.
+/// The context of the error that made a replacement fail, when a signal ended the run as well.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted by a signal")]
 pub struct Interrupted;
 
-/// A way to a goal.
+/// The state of a replacement or a rollback while a run carries it out.
 struct Way {
     goal: Goal,
     tries: Tries,
-    /// What the way back must know, should it come to that.
+    /// What a rollback must know, if there is one.
     back: RollBack,
-    /// Why the old one comes back.
+    /// The error that caused the rollback.
     cause: Option<anyhow::Error>,
-    /// Whether a new one under its temporary name may lack something, and has to be made again.
+    /// Whether a new container under its temporary name may be incomplete, and must be created again.
     incomplete: bool,
 }
 
-/// An operation that failed; `None`: nobody could look.
+/// An operation that failed; `None`: the containers could not be observed.
 struct Stuck {
     operation: Option<Operation>,
     error: anyhow::Error,
@@ -50,31 +50,31 @@ impl<E: Engine> Executor<'_, E> {
         self.reach(Goal::Replace { old, start, policy }, true, true).await
     }
 
-    /// Brings a replacement that a run before this one left half-way to `goal`; `may_start` is whether the scanner may run.
+    /// Brings a replacement that a run before this one left half-way to `goal`; `may_start` says whether the scanner may run.
     pub(super) async fn recover(&mut self, goal: Goal, may_start: bool) -> Result<()> {
         self.note = self.seen.halfway().map(|it| it.note.clone());
         if let Err(error) = self.reach(goal, may_start, false).await {
             let old = self.note.as_ref().map(|note| note.id.as_str());
             let is_back = self.seen.halfway().is_none() && self.seen.current.as_ref().map(|it| it.id.as_str()) == old;
-            // The new one does not work, and the task may want another one by now.
+            // The new one does not work, and the task may want a different one by now.
             return if is_back && self.interrupt.check().is_ok() { Ok(()) } else { Err(error) };
         }
         let Some(halfway) = self.seen.halfway() else { return Ok(()) };
         let message = format!(
-            "the engine has not said whether it did all that is needed to put the old scanner back: `{}`; run the task again",
+            "the engine has not confirmed every call that restores the old scanner; run the task again: `{}`",
             halfway.old.map_or("", |old| &old.name)
         );
         Err(Error::new(Kind::EngineError, message).into())
     }
 
-    /// Whether a recovery ended with the old one in its place, which cannot be started as it is: another configuration may be
+    /// Whether a recovery ended with the old one in its place, and it cannot be started as it is: another configuration may be
     /// the cure.
     pub(super) fn is_old_broken(&self) -> bool {
         let is_back = |it: Halfway<'_>| it.old.is_some_and(|old| old.name == self.request.name.as_str());
         self.seen.halfway().is_some_and(is_back)
     }
 
-    /// Goes from what is there to `goal`, operation by operation.
+    /// Does one operation after the other, from what is observed until `goal` is reached.
     async fn reach(&mut self, goal: Goal, may_start: bool, incomplete: bool) -> Result<()> {
         let tries = match goal {
             Goal::RollBack(_) => Tries::back(self.timeout),
@@ -86,7 +86,11 @@ impl<E: Engine> Executor<'_, E> {
         loop {
             left -= 1;
             if left == 0 {
-                return Err(Error::new(Kind::EngineError, "the engine does not do what it says it did").into());
+                let message = format!(
+                    "the engine confirms calls that have no effect; see its log, restart it, then run the task again: `{}`",
+                    self.request.name
+                );
+                return Err(Error::new(Kind::EngineError, message).into());
             }
             match self.advance(&mut way).await {
                 Ok(None) if !way.goal.is_reached(&self.seen) => {
@@ -100,7 +104,7 @@ impl<E: Engine> Executor<'_, E> {
                 Ok(None) => break,
                 Ok(Some(operation)) => {
                     way.goal = way.goal.after(&operation);
-                    // What is only removed to be made again has not come any further.
+                    // A container that was removed only to be created again is no progress.
                     if operation != Operation::Remove(Role::New) {
                         way.tries.succeeded();
                     }
@@ -115,7 +119,7 @@ impl<E: Engine> Executor<'_, E> {
         }
     }
 
-    /// Looks, and does what comes next; `None`: there is no more to do.
+    /// Observes the containers and does the next operation; `None`: nothing is left to do.
     async fn advance(&mut self, way: &mut Way) -> Result<Option<Operation>, Stuck> {
         self.look().await.map_err(|error| Stuck { operation: None, error })?;
         let name = &self.request.name;
@@ -142,12 +146,12 @@ impl<E: Engine> Executor<'_, E> {
         }
     }
 
-    /// Whether a scanner that ran before does not run for the sake of its replacement.
+    /// Whether a scanner that ran before is down because of its replacement.
     fn nothing_runs(&self) -> bool {
         self.seen.halfway().is_some_and(|it| it.note.was_up) && !self.seen.iter().any(|it| it.status.is_up())
     }
 
-    /// The way to go on after a failure: the same once more, or another goal.
+    /// How to go on after a failure: try the same again, or change the goal.
     async fn try_again(&self, mut way: Way, Stuck { operation, error }: Stuck) -> Result<Way> {
         if error.downcast_ref::<Error>().is_some_and(|error| error.kind == Kind::Interrupted) {
             return Err(way.cause.map_or(error, |cause| cause.context(Interrupted)));
@@ -166,7 +170,7 @@ impl<E: Engine> Executor<'_, E> {
                 cause: Some(error),
                 ..way
             }),
-            // It goes on running then, which is what it shall do.
+            // It goes on running, which is what a rollback wants.
             (Goal::RollBack(back), Some(stop @ Operation::Stop(Role::Old))) => {
                 let back = RollBack { stop_under_way: false, in_doubt: Some(stop.clone()), ..back };
                 Ok(Way { goal: Goal::RollBack(back), ..way })
@@ -179,12 +183,12 @@ impl<E: Engine> Executor<'_, E> {
     }
 }
 
-/// The error of a way back that did not come to its end because of `error`.
+/// The error of a rollback that `error` ended early.
 fn not_back(cause: Option<anyhow::Error>, error: anyhow::Error, operation: Option<&Operation>) -> anyhow::Error {
     let what = match operation {
         Some(Operation::Start(Role::Old)) => "the old scanner is back under its name, but could not be started again",
         Some(Operation::Rename(Role::New, Alias::Own)) => {
-            "the old scanner is gone, and another has the name of the new one"
+            "the old scanner is gone, and another container has the name of the new one"
         }
         Some(Operation::Remove(_)) => "the old scanner is back, but the new container could not be removed",
         _ => "the old scanner is not lost, but could not be put back yet",

@@ -1,4 +1,4 @@
-//! What an earlier run left half-way is put in order, also where the task itself is refused.
+//! A replacement that an earlier run left half-way is finished or rolled back, also where the task itself is refused.
 
 use anyhow::Result;
 
@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::scanner::policy::State;
 use crate::scanner::replacement::{Containers, Goal};
 
-/// Puts in order what an earlier run left half-way, although the task was `refused`: the scanner may be down because of it.
+/// Recovers what an earlier run left half-way, although the task was `refused`: the scanner may be down because of it.
 pub async fn recover_all<E: Engine>(
     runs: &[Run<'_, E>],
     outcomes: &mut [ScannerOutcome],
@@ -26,14 +26,14 @@ pub async fn recover_all<E: Engine>(
 }
 
 impl<E: Engine> Run<'_, E> {
-    /// What a replacement that is half-way is to come to.
+    /// The goal for a replacement that is half-way.
     pub(super) fn recovery(&self, containers: &Containers) -> Option<Goal> {
         let runs = self.request.policy.state == State::Started;
         let goal = |halfway| Goal::recovery(&self.request.name, halfway, runs, self.may_start());
         containers.halfway().map(goal)
     }
 
-    /// Puts a replacement that is half-way in order and does no more; whether there was one.
+    /// Finishes or rolls back a replacement that is half-way and does no more; whether there was one.
     async fn recover_only(&self, outcome: &mut ScannerOutcome) -> Result<bool> {
         let containers = self.containers().await?;
         if containers.halfway().is_none() || containers.stranger().is_some() {
@@ -46,7 +46,7 @@ impl<E: Engine> Run<'_, E> {
         self.conclude(executor, recovered, outcome).await.1.map(|()| true)
     }
 
-    /// Waits for other runs, and puts in order what is half-way then.
+    /// Waits for other runs, and recovers what is half-way then.
     async fn recover(&self, executor: &mut Executor<'_, E>) -> Result<()> {
         let scanner_lock = self.interrupt.guard(self.lock_key().await?.lock(self.patience())).await??;
         executor.begin(scanner_lock, self.containers().await?);

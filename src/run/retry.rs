@@ -1,5 +1,5 @@
-//! How often something is tried, in one place: three times going forward; at least that on the way back, and for as long as a
-//! call may take, since nothing else would ever come back for the scanner.
+//! How often an operation is tried, in one place: three times going forward; in a rollback at least that, and for as long as a
+//! call may take, since nothing else would restore the scanner.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use tokio::time::{Instant, sleep};
 
 use crate::engine::Failure;
 
-/// Going forward.
+/// The most tries of an operation that goes forward.
 const TRIES: u32 = 3;
-/// Before the second try; doubled before each further one …
+/// The pause before the second try; doubled before each further one …
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// … up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// The tries of one operation, or of a whole way back.
+/// The tries of one operation, or of a whole rollback.
 #[derive(Debug)]
 pub struct Tries {
     failed: u32,
@@ -25,12 +25,12 @@ pub struct Tries {
 }
 
 impl Tries {
-    /// For an operation that goes forward; `timeout` bounds the wait for an engine that is at it already.
+    /// For an operation that goes forward; `timeout` bounds the wait for an engine that is already doing it.
     pub fn forward(timeout: Duration) -> Self {
         Self { failed: 0, pause: FIRST_PAUSE, goes_back: false, deadline: Instant::now() + timeout }
     }
 
-    /// For a way back: it may take `timeout`, and one call that takes all of this is not the last.
+    /// For a rollback: it may take `timeout`, and a call that takes all of it is not the last.
     pub fn back(timeout: Duration) -> Self {
         Self { goes_back: true, ..Self::forward(timeout) }
     }
@@ -47,7 +47,7 @@ impl Tries {
         let is_early = Instant::now() < self.deadline;
         let may = Failure::of(error).is_some_and(|failure| {
             if self.goes_back {
-                // The next look finds out what became of a call whose answer was lost, and who has the name or is gone.
+                // The next observation shows what became of a call whose answer was lost, and who has the name or is gone.
                 let may_look = failure.leaves_doubt() || failure.is_not_found() || failure.is_conflict();
                 (is_early || self.failed < TRIES) && (failure.may_pass() || may_look)
             } else {

@@ -12,14 +12,14 @@ use crate::scanner::observed::{Observed, Status};
 use crate::secret;
 use crate::secret::mask::Mask;
 
-/// Between two looks.
+/// Between two observations.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Of the log, in a failure's message.
+/// How many lines of the log a failure's message has.
 const LINES: usize = 10;
-/// Of one line of the log.
+/// How many characters of one line of the log.
 const LINE_LENGTH: usize = 200;
 
-/// Looks at the container of `id` for as long as `settle`; zero: not at all.
+/// Observes the container of `id` for as long as `settle`; zero: not at all.
 pub async fn stays_up<E: Engine>(engine: &E, id: &str, settle: Duration) -> Result<()> {
     if settle.is_zero() {
         return Ok(());
@@ -46,7 +46,7 @@ pub async fn stays_up<E: Engine>(engine: &E, id: &str, settle: Duration) -> Resu
     }
 }
 
-/// The error for a scanner that is not up as it should be, with its own last words.
+/// The error for a scanner that does not stay up, with the last lines of its log.
 pub async fn ended<E: Engine>(engine: &E, seen: &Observed) -> Error {
     // A log that cannot be read (another log driver) must not hide the failure itself.
     let log = engine.last_lines(&seen.id, LINES).await.unwrap_or_default();
@@ -65,7 +65,7 @@ pub async fn ended<E: Engine>(engine: &E, seen: &Observed) -> Error {
         message = format!("{message}; {cure}");
     }
     if !log.is_empty() {
-        // Before it is cut: of half a secret the last pass would not know that it is one.
+        // Before the line is cut: the last pass cannot recognise half a secret.
         let mask = Mask::new(secret::known());
         let shown = |line: &String| mask.clean_text(line).chars().take(LINE_LENGTH).collect();
         let lines: Vec<String> = log.iter().map(shown).collect();

@@ -1,4 +1,4 @@
-//! Ends of runs with the right value for each, where more than one thing goes wrong: what the explorer does not come to.
+//! Runs in which more than one thing goes wrong, which the explorer does not reach, each with the outcome that it must have.
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -129,7 +129,7 @@ fn another_configuration_may_be_the_cure_of_one_that_cannot_be_started() {
         assert!(run.failure.is_none(), "{}", run.msg());
         assert_eq!(there(&fake), ["scanner 3 running"]);
 
-        // Where it is none, it is still known that the old one ran.
+        // Where it is not the cure, it is still known that the old one ran.
         let fake = engine(half_way(&directories).into());
         refuse(&fake, "start");
         let run = outcome(&fake, task(&directories, &cure), false).await.unwrap();

@@ -1,8 +1,8 @@
 //! A new container in the place of the old one, without ever losing the scanner: which operation comes next.
 //!
 //! A replacement is a state machine without a memory. Its state is what is observed (names, labels, status of the containers),
-//! its goal is to replace or to roll back, and [`next`] says what to do. A failure changes the goal; a run after a kill enters
-//! the same loop; a call whose answer was lost is seen to have worked, or is made again.
+//! its goal is to replace or to roll back, and [`next`] returns the next operation. A failure changes the goal; a run after a
+//! kill enters the same loop; a call whose answer was lost is seen to have worked, or is made again.
 //!
 //! ```text
 //! going forward         NAME        NAME.qcss-new   NAME.qcss-old
@@ -19,10 +19,10 @@
 //! The new container notes on itself (labels) whom it replaces, whether that one was up, and its restart policy. At most one of
 //! the two has a restart policy, and only while the other does not run: an engine that comes back must not bring both with it.
 //!
-//! Rolling back takes the new one down first, gives the old one its name, policy and life back, and removes the note last. A
-//! start outlives the run that asked for it: a new container that may come to life at any moment is removed before the old one
-//! is started, and another container that is never started carries the note meanwhile. A stop outlives its sender as well: an
-//! old one that may be about to end is stopped to its end before it is started.
+//! Rolling back stops the new one first, gives the old one its name and policy back, starts it, and removes the note last. A
+//! start outlives the run that asked for it: a new container that may start at any moment is removed before the old one is
+//! started, and another container that is never started carries the note meanwhile. A stop outlives its sender as well: an old
+//! one that may be about to end is stopped completely before it is started.
 
 mod containers;
 
@@ -32,14 +32,14 @@ use super::operation::{Alias, Operation, Role};
 use super::values::name::Name;
 use super::values::restart_policy::RestartPolicy;
 
-/// What a replacement is to come to.
+/// The goal of a replacement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Goal {
     /// The new one takes the place of `old`.
     Replace {
         /// The id of the old one.
         old: String,
-        /// Whether the new one shall run.
+        /// Whether the new one is to run.
         start: bool,
         /// The restart policy of the new one.
         policy: RestartPolicy,
@@ -53,11 +53,11 @@ pub enum Goal {
     RollBack(RollBack),
 }
 
-/// What is known on the way back beside what is observed.
+/// What a rollback knows beside what is observed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "they are facts that do not exclude each other")]
 pub struct RollBack {
-    /// What was noted about the old one, also where nothing on the engine tells it any more.
+    /// What was noted about the old one, also where nothing on the engine shows it any more.
     pub note: Option<Note>,
     /// Whether an old one that ran is started again.
     pub may_start: bool,
@@ -67,8 +67,8 @@ pub struct RollBack {
     pub start_under_way: bool,
     /// The old one was started.
     pub started: bool,
-    /// What the engine was asked to do to the old one and did not answer. As long as it may still come true, the note stays
-    /// for the next run.
+    /// The call for the old one that the engine did not answer. As long as it may still take effect, the note stays for the
+    /// next run.
     pub in_doubt: Option<Operation>,
 }
 
@@ -98,7 +98,7 @@ impl RollBack {
         }
     }
 
-    /// Forgets what was not answered and has come true by now, as `containers` show.
+    /// Forgets calls without an answer that have taken effect by now, as `containers` show.
     pub fn resolve(&mut self, name: &Name, containers: &Containers) {
         let is_up = |role| containers.role(role).is_some_and(|it| it.status.is_up());
         self.start_under_way &= !is_up(Role::New);
@@ -117,16 +117,16 @@ impl RollBack {
 }
 
 impl Goal {
-    /// What a replacement that a run finds half-way is to come to. A new one that has its place and may work goes on; else the
-    /// old one comes back; where somebody removed it, the new one is all there is. `runs` and `may_start` are what the task
-    /// wants: that the scanner runs; or at least that it may.
+    /// The goal for a replacement that a run finds half-way. A new one that has its place and may work is finished; else the
+    /// old one comes back; where somebody removed it, the new one is all there is. `runs` and `may_start` say whether the task
+    /// wants the scanner to run, and whether it allows that.
     pub fn recovery(name: &Name, halfway: Halfway<'_>, runs: bool, may_start: bool) -> Self {
         let Halfway { note, old, new, .. } = halfway;
         let start = runs || (may_start && note.was_up);
         if old.is_none() && new.is_scanner() {
             return Self::Replace { old: note.id.clone(), start, policy: note.restart_policy };
         }
-        // Without its restart policy it may be on a way back.
+        // Without its restart policy it may be part of a rollback.
         let is_whole = new.restart_policy == note.restart_policy;
         let may_work = new.status == Status::Running || (new.status == Status::Created && start && is_whole);
         // Where it must not run, nobody can watch whether it stays up.
@@ -138,7 +138,7 @@ impl Goal {
         Self::RollBack(RollBack { note, may_start, stop_under_way: true, start_under_way: true, ..RollBack::default() })
     }
 
-    /// The goal when `operation` is about to be done: once the old one is being removed, there is no way back to it.
+    /// The goal when `operation` is about to be done: once the old one is being removed, it cannot be rolled back.
     pub fn before(self, operation: &Operation) -> Self {
         match (self, operation) {
             (Self::Replace { old, .. }, Operation::Remove(Role::Old)) => Self::Finish { old },
@@ -158,8 +158,8 @@ impl Goal {
         }
     }
 
-    /// Whether `containers`, from where no operation leads further, are what was to be reached: somebody may have removed one
-    /// of them meanwhile, or taken its name.
+    /// Whether `containers`, for which there is no next operation, reach the goal: somebody may have removed one of them
+    /// meanwhile, or taken its name.
     pub fn is_reached(&self, containers: &Containers) -> bool {
         match self {
             Self::Replace { old, .. } | Self::Finish { old } => containers.alone(old).is_some(),
@@ -168,7 +168,7 @@ impl Goal {
     }
 }
 
-/// The operation that brings `containers` nearer to `goal`; `None`: there is no more to do.
+/// The operation that brings `containers` nearer to `goal`; `None`: nothing is left to do.
 pub fn next(name: &Name, containers: &Containers, goal: &Goal) -> Option<Operation> {
     let halfway = containers.halfway();
     match (goal, halfway) {
@@ -189,10 +189,10 @@ pub fn next(name: &Name, containers: &Containers, goal: &Goal) -> Option<Operati
     }
 }
 
-/// What the containers will be when everything on the way to `goal` succeeds.
+/// What the containers will be when every operation up to `goal` succeeds.
 pub fn foresee(name: &Name, containers: &Containers, goal: &Goal) -> Containers {
     let (mut containers, mut goal) = (containers.clone(), goal.clone());
-    // More than any way has.
+    // More operations than any goal takes.
     for _ in 0..32 {
         let Some(operation) = next(name, &containers, &goal) else { break };
         containers.apply(name, &operation);
@@ -223,7 +223,7 @@ fn forward(name: &Name, halfway: Halfway<'_>, start: bool, policy: RestartPolicy
     }
     match (start, new.started_at) {
         (true, None) => Some(Operation::Start(Role::New)),
-        // Also one that has ended already, which is found out there.
+        // Also one that has already ended: the operation detects it.
         (true, Some(_)) => Some(Operation::Settle(Role::New)),
         (false, _) => old.map(|_| Operation::Remove(Role::Old)),
     }
@@ -256,7 +256,7 @@ fn to_old(name: &Name, halfway: Halfway<'_>, old: &Observed, back: &RollBack) ->
     revival.or_else(|| back.in_doubt.is_none().then_some(Operation::Remove(Role::New)))
 }
 
-/// Gives the old one its name, restart policy and life back.
+/// Gives the old one its name and restart policy back, and starts it again.
 fn revive(name: &Name, old: &Observed, note: &Note, back: &RollBack) -> Option<Operation> {
     if old.name != name.as_str() {
         return Some(Operation::Rename(Role::Old, Alias::Own));
@@ -268,7 +268,7 @@ fn revive(name: &Name, old: &Observed, note: &Note, back: &RollBack) -> Option<O
     (is_down && back.may_start && !back.started).then_some(Operation::Start(Role::Old))
 }
 
-/// Where the note is gone with the new one, or the old one is: what is left gets what was noted.
+/// Where the new one is gone with its note, or the old one is: the other one gets what was noted.
 fn without_new(name: &Name, containers: &Containers, back: &RollBack) -> Option<Operation> {
     let note = back.note.as_ref()?;
     if let Some(alone) = containers.alone(&note.id) {

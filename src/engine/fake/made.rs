@@ -1,4 +1,4 @@
-//! What the engine in memory makes of a task.
+//! The containers and images that the engine in memory makes for a task.
 
 use super::super::LocalImage;
 use crate::scanner::desired::Desired;
@@ -7,7 +7,7 @@ use crate::scanner::values::environment::Environment;
 use crate::scanner::values::limits::ActualLimits;
 use crate::scanner::values::mount::{self, Mount};
 
-/// The container that a task's `desired` makes, without id and name.
+/// The container for a task's `desired`, without id and name.
 pub fn made(desired: &Desired) -> Observed {
     let Desired {
         code: _,

@@ -1,4 +1,4 @@
-//! What there is on the engine in memory, and what becomes of it: the truth.
+//! The state of the engine in memory, and how calls change it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::scanner::observed::{Observed, Status};
 use crate::scanner::operation::{Change, Update};
 use crate::scanner::values::restart_policy::RestartPolicy;
 
-/// After its start, a scanner that dies is up for so long.
+/// How long a scanner that dies is up after its start.
 const LIFE: Duration = Duration::from_millis(50);
 /// When a test's time begins.
 const BIRTH: jiff::Timestamp = jiff::Timestamp::UNIX_EPOCH;
@@ -32,7 +32,7 @@ pub enum Call {
     Update(String, Update),
 }
 
-/// What there is, and what happened to it.
+/// The state, and what happened to it.
 #[derive(Debug, Clone, Default)]
 pub struct World {
     /// All containers.
@@ -41,7 +41,7 @@ pub struct World {
     pub dying: BTreeSet<String>,
     /// Ids of successors that lack a network.
     pub unconnected: BTreeSet<String>,
-    /// One of these was started.
+    /// Whether one of these was started.
     pub incomplete: bool,
     stopped_by_hand: BTreeSet<String>,
     dies_at: Vec<(String, Instant)>,
@@ -49,7 +49,7 @@ pub struct World {
     starts: i64,
     /// What happened, for a failure's message.
     pub log: Vec<String>,
-    /// Two containers ran at the same time.
+    /// Whether two containers ran at the same time.
     pub doubled: bool,
 }
 
@@ -71,7 +71,7 @@ impl Call {
 }
 
 impl World {
-    /// One that has `containers`.
+    /// A world that has `containers`.
     pub fn new(containers: Vec<Observed>) -> Self {
         Self { containers, ..Self::default() }
     }

@@ -1,11 +1,11 @@
-//! The containers of one scanner: its own, and the two that a replacement has beside it.
+//! The containers of one scanner: its own, and those that a replacement has beside it.
 
 use super::super::observed::{Note, Observed, Status};
 use super::super::operation::{Alias, Operation, Role};
 use super::super::values::name::Name;
 use super::super::values::restart_policy::RestartPolicy;
 
-/// The containers that bear one of the names of a scanner.
+/// The containers that have one of the names of a scanner.
 #[derive(Debug, Clone, Default)]
 pub struct Containers {
     /// The one that has the scanner's name.
@@ -30,7 +30,7 @@ pub struct Halfway<'a> {
 }
 
 impl Containers {
-    /// The replacement that is half-way here, if one is. What only happens to bear such a name is no part of it.
+    /// The replacement that is half-way here, if one is. A container that only has such a name is not part of it.
     pub fn halfway(&self) -> Option<Halfway<'_>> {
         let note = |container: &'_ Option<Observed>| container.as_ref().and_then(|it| it.replaces.clone());
         let incoming = self.incoming.as_ref().filter(|it| it.replaces.is_some());
@@ -46,8 +46,8 @@ impl Containers {
         Some(Halfway { note: noted, old, new, spare: None })
     }
 
-    /// A container that bears one of the two temporary names and is no part of a replacement; or the scanner's own name, while
-    /// a replacement that is half-way needs it.
+    /// Another's container that has one of the two temporary names and is not part of a replacement; or the scanner's own name,
+    /// while a replacement that is half-way needs it.
     pub fn stranger(&self) -> Option<&Observed> {
         let ours: Vec<_> =
             self.halfway().into_iter().flat_map(|it| [Some(it.new), it.old, it.spare]).flatten().collect();
@@ -104,7 +104,7 @@ impl Containers {
                 let id = id(self, role);
                 self.change(id.as_deref(), |it| {
                     it.status = Status::Running;
-                    // When, nobody knows before.
+                    // The time is not known yet.
                     it.started_at.get_or_insert_default();
                 });
             }
