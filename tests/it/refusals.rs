@@ -339,7 +339,7 @@ fn a_program_that_is_no_engine(#[case] answer: &'static str) {
             }
         }
     });
-    unreachable(&path, if answer == "(silent)" { "give more timeout" } else { "is not a Docker engine" });
+    unreachable(&path, if answer == "(silent)" { "give more timeout" } else { "is not that of a Docker engine" });
 }
 
 #[test]
