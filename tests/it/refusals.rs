@@ -267,7 +267,7 @@ fn a_limit_that_the_engine_refuses() {
     let task = |memory: &str| scanner.module().args(json!({"memory": memory, "docker_host": proxy.host()}));
     task("192M").run().changed();
     let update = proxy.requests().iter().position(|it| it.path.ends_with("/update")).unwrap();
-    proxy.set(Trap::lasting(Fault::Status(500), update));
+    proxy.set(Trap::once(Fault::Status(400), update));
     let message = untouched(&scanner, || task("128M").run()).refused("engine_error");
     assert!(message.starts_with("cannot update the scanner: "), "{message}");
     assert!(proxy.release());
