@@ -38,7 +38,7 @@ collection: ## Test the collection: its cache, over SSH too, and the gates to pu
 	@tests/collection/foreign --few
 	@tests/collection/gates
 
-explore: ## Explore two faults, one in each of two runs, on an engine in memory (STRIDE=50 for each 50th pair)
+explore: ## Explore two faults, one in each of two runs, on an engine in memory (STRIDE=50 for one in 50 pairs)
 	@tests/setup/install-requirements rust
 	QCSS_EXPLORE=2/$(or $(STRIDE),20) cargo test --locked --profile explorer --lib explorer -- --nocapture
 

@@ -154,8 +154,13 @@ fn explore(scenario: &Scenario, (call, fault): (usize, Fault), second: Option<(u
 enum Faults {
     /// One.
     One,
-    /// One in each of two runs; of all such pairs every n-th.
+    /// One in each of two runs; of all such pairs one in so many.
     Two(usize),
+}
+
+/// Whether the pair `number` is one of each `stride`; not each so many-th, which might always be at the same call.
+const fn is_one_of(number: usize, stride: usize) -> bool {
+    (number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32).is_multiple_of(stride)
 }
 
 /// How many runs of `scenarios` were explored, and those that end wrong.
@@ -180,7 +185,7 @@ fn explore_all(scenarios: Vec<&Scenario>, faults: Faults) -> (usize, Vec<String>
                 for fault in FAULTS {
                     for call in 0..20 {
                         pairs += 1;
-                        if pairs % stride == 0
+                        if is_one_of(pairs, stride)
                             && let Some(found) = explore(scenario, first, Some((call, *fault)))
                         {
                             note(found, format!("{name}, then {fault:?} at call {call}"));
@@ -193,7 +198,7 @@ fn explore_all(scenarios: Vec<&Scenario>, faults: Faults) -> (usize, Vec<String>
     (ends, wrong)
 }
 
-/// With `QCSS_EXPLORE=2` two faults, one in each of two runs; with a number after it (`2/50`) every 50th of these pairs.
+/// With `QCSS_EXPLORE=2` two faults, one in each of two runs; with a number after it (`2/50`) one in 50 of these pairs.
 #[test]
 #[expect(clippy::print_stdout, reason = "the count is a figure of the test")]
 fn no_fault_loses_a_scanner_or_makes_the_result_lie() {
