@@ -304,7 +304,7 @@ fn any_container(alias: Alias) -> impl Strategy<Value = Option<Observed>> {
 }
 
 proptest! {
-    /// Whatever there is, each way has an end, and on the way back both never run at the same time.
+    /// Whatever is observed, every goal is reached in the end, and during a rollback the two never run at the same time.
     #[test]
     fn every_way_has_an_end(
         current in any_container(Alias::Own),
