@@ -159,6 +159,9 @@ impl<E: Engine> Executor<'_, E> {
         let leaves_doubt = Failure::of(&error).is_some_and(Failure::leaves_doubt);
         if let Some(operation) = operation.as_ref().filter(|_| leaves_doubt) {
             way.back.doubt(operation);
+            if let Goal::RollBack(back) = &mut way.goal {
+                back.doubt(operation);
+            }
         }
         if way.tries.again(&error).await {
             return Ok(way);

@@ -43,6 +43,8 @@ pub struct World {
     pub unconnected: BTreeSet<String>,
     /// Whether one of these was started.
     pub incomplete: bool,
+    /// Somebody left nothing of what there was.
+    pub emptied: bool,
     stopped_by_hand: BTreeSet<String>,
     dies_at: Vec<(String, Instant)>,
     born: usize,
@@ -171,6 +173,7 @@ impl World {
         self.log.push("somebody removes what does not run".to_owned());
         self.age();
         self.containers.retain(|it| it.status.is_up());
+        self.emptied |= self.containers.is_empty();
     }
 
     /// Somebody makes another container with the scanner's name, if nobody has it.
