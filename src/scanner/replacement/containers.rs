@@ -51,7 +51,9 @@ impl Containers {
     pub fn stranger(&self) -> Option<&Observed> {
         let ours: Vec<_> =
             self.halfway().into_iter().flat_map(|it| [Some(it.new), it.old, it.spare]).flatten().collect();
-        let current = self.current.as_ref().filter(|_| !ours.is_empty());
+        // A note alone, which came late, needs no name.
+        let needs_name = self.halfway().is_some_and(|it| it.old.is_some() || it.new.is_scanner());
+        let current = self.current.as_ref().filter(|_| needs_name);
         let others = [&self.incoming, &self.outgoing].into_iter().flatten();
         current.into_iter().chain(others).find(|it| !ours.iter().any(|our| our.id == it.id))
     }
