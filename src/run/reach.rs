@@ -24,7 +24,8 @@ pub struct Interrupted;
 
 /// The state of a replacement or a rollback while a run carries it out.
 struct Way {
-    goal: Goal,
+    /// The goal going forward; `None`: the old one comes back.
+    forward: Option<Goal>,
     tries: Tries,
     /// What a rollback must know, if there is one.
     back: RollBack,
@@ -38,6 +39,22 @@ struct Way {
 struct Stuck {
     operation: Option<Operation>,
     error: anyhow::Error,
+}
+
+impl Way {
+    fn goal(&self) -> Goal {
+        self.forward.clone().unwrap_or_else(|| Goal::RollBack(self.back.clone()))
+    }
+
+    fn set(&mut self, goal: Goal) {
+        self.forward = match goal {
+            Goal::RollBack(back) => {
+                self.back = back;
+                None
+            }
+            forward => Some(forward),
+        };
+    }
 }
 
 impl<E: Engine> Executor<'_, E> {
@@ -81,7 +98,8 @@ impl<E: Engine> Executor<'_, E> {
             _ => Tries::forward(self.timeout),
         };
         let back = RollBack { note: self.note.clone(), may_start, ..RollBack::default() };
-        let mut way = Way { goal, tries, back, cause: None, incomplete };
+        let mut way = Way { forward: None, tries, back, cause: None, incomplete };
+        way.set(goal);
         let mut left = MOST;
         loop {
             left -= 1;
@@ -93,7 +111,7 @@ impl<E: Engine> Executor<'_, E> {
                 return Err(Error::new(Kind::EngineError, message).into());
             }
             match self.advance(&mut way).await {
-                Ok(None) if !way.goal.is_reached(&self.seen) => {
+                Ok(None) if !way.goal().is_reached(&self.seen) => {
                     let message = format!(
                         "somebody removed or renamed a container of the scanner while it was being replaced; \
                          run the task again: `{}`",
@@ -103,7 +121,7 @@ impl<E: Engine> Executor<'_, E> {
                 }
                 Ok(None) => break,
                 Ok(Some(operation)) => {
-                    way.goal = way.goal.after(&operation);
+                    way.set(way.goal().after(&operation));
                     // A container that was removed only to be created again is no progress.
                     if operation != Operation::Remove(Role::New) {
                         way.tries.succeeded();
@@ -124,18 +142,16 @@ impl<E: Engine> Executor<'_, E> {
         self.look().await.map_err(|error| Stuck { operation: None, error })?;
         let name = &self.request.name;
         way.back.resolve(name, &self.seen);
-        if let Goal::RollBack(back) = &mut way.goal {
-            back.resolve(name, &self.seen);
-        }
-        let Some(mut operation) = replacement::next(name, &self.seen, &way.goal) else { return Ok(None) };
-        if way.incomplete && matches!(way.goal, Goal::Replace { .. }) && self.seen.incoming.is_some() {
+        let goal = way.goal();
+        let Some(mut operation) = replacement::next(name, &self.seen, &goal) else { return Ok(None) };
+        if way.incomplete && matches!(goal, Goal::Replace { .. }) && self.seen.incoming.is_some() {
             operation = Operation::Remove(Role::New);
         }
         if !self.nothing_runs() {
             self.interrupt.check().map_err(|error| Stuck { operation: None, error: error.into() })?;
         }
-        way.goal = way.goal.clone().before(&operation);
-        self.written.went_back |= matches!(way.goal, Goal::RollBack(_));
+        way.set(goal.before(&operation));
+        self.written.went_back |= way.forward.is_none();
         let done = self.perform(&operation).await;
         if matches!(operation, Operation::CreateSuccessor) {
             way.incomplete = done.is_err();
@@ -159,29 +175,21 @@ impl<E: Engine> Executor<'_, E> {
         let leaves_doubt = Failure::of(&error).is_some_and(Failure::leaves_doubt);
         if let Some(operation) = operation.as_ref().filter(|_| leaves_doubt) {
             way.back.doubt(operation);
-            if let Goal::RollBack(back) = &mut way.goal {
-                back.doubt(operation);
-            }
         }
         if way.tries.again(&error).await {
             return Ok(way);
         }
-        match (way.goal, &operation) {
-            (Goal::Replace { .. }, _) => Ok(Way {
-                goal: Goal::RollBack(way.back.clone()),
-                tries: Tries::back(self.timeout),
-                cause: Some(error),
-                ..way
-            }),
-            // It goes on running, which is what a rollback wants.
-            (Goal::RollBack(back), Some(stop @ Operation::Stop(Role::Old))) => {
-                let back = RollBack { stop_under_way: false, in_doubt: Some(stop.clone()), ..back };
-                Ok(Way { goal: Goal::RollBack(back), ..way })
-            }
-            (Goal::Finish { .. }, _) => {
+        match (way.forward.take(), operation) {
+            (Some(Goal::Finish { .. }), _) => {
                 Err(error.context("the new scanner works, and the next run removes the old one"))
             }
-            (Goal::RollBack(_), _) => Err(not_back(way.cause, error, operation.as_ref())),
+            (Some(_), _) => Ok(Way { tries: Tries::back(self.timeout), cause: Some(error), ..way }),
+            // It goes on running, which is what a rollback wants.
+            (None, Some(stop @ Operation::Stop(Role::Old))) => {
+                way.back = RollBack { stop_under_way: false, in_doubt: Some(stop), ..way.back };
+                Ok(way)
+            }
+            (None, operation) => Err(not_back(way.cause, error, operation.as_ref())),
         }
     }
 }
