@@ -68,6 +68,8 @@ pub struct Fake {
     /// Which call that changes something goes wrong, counted from 0, and how.
     fault: Cell<Option<(usize, Fault)>>,
     calls: Cell<usize>,
+    /// How often it was asked anything.
+    pub requests: Cell<usize>,
     timeout: Duration,
     away_until: Cell<Option<Instant>>,
     refused: RefCell<Option<&'static str>>,
@@ -90,6 +92,7 @@ impl Fake {
             world: RefCell::new(World::new(containers)),
             fault: Cell::new(None),
             calls: Cell::new(0),
+            requests: Cell::new(0),
             timeout,
             away_until: Cell::new(None),
             refused: RefCell::new(None),
@@ -141,6 +144,7 @@ impl Fake {
     }
 
     fn reachable(&self) -> Result<(), Failure> {
+        self.requests.set(self.requests.get() + 1);
         match self.away_until.get() {
             Some(until) if Instant::now() < until => Err(Failure::Unreachable(DockerHost::parse(None, None).unwrap())),
             _ => Ok(()),

@@ -105,7 +105,7 @@ async fn run_all<E: Engine>(
     let looks = match prepare(engine, &runs, &listed, outcomes, admitted).await {
         Ok(looks) => looks,
         Err(refused) if settings.check_mode => return Err(refused),
-        Err(refused) => return Err(recover_all(&runs, outcomes, refused).await),
+        Err(refused) => return Err(recover_all(&runs, &listed, outcomes, refused).await),
     };
     let planned: Vec<_> = runs.iter().zip(&looks).map(|(run, it)| run.planned(it)).collect();
     for (at, ((run, look), outcome)) in runs.iter().zip(&looks).zip(outcomes.iter_mut()).enumerate() {

@@ -5,17 +5,24 @@ use anyhow::Result;
 use super::Run;
 use super::execute::Executor;
 use super::outcome::{Failed, ScannerOutcome};
-use crate::engine::Engine;
+use crate::engine::{Engine, Listed};
 use crate::scanner::policy::State;
 use crate::scanner::replacement::{Containers, Goal};
 
 /// Recovers what an earlier run left half-way, although the task was `refused`: the scanner may be down because of it.
+/// `listed` are the containers when the run began: without one that has a temporary name, the engine is not asked again.
 pub async fn recover_all<E: Engine>(
     runs: &[Run<'_, E>],
+    listed: &[Listed],
     outcomes: &mut [ScannerOutcome],
     mut refused: Failed,
 ) -> Failed {
+    let is_listed = |name: &str| listed.iter().any(|it| it.name == name);
     for (at, (run, outcome)) in runs.iter().zip(outcomes).enumerate() {
+        let name = &run.request.name;
+        if !is_listed(&name.incoming()) && !is_listed(&name.outgoing()) {
+            continue;
+        }
         match run.recover_only(outcome).await {
             Ok(false) => {}
             Ok(true) => refused.refused = false,

@@ -243,3 +243,18 @@ fn a_network_that_cannot_be_connected_makes_no_scanner() {
         assert_eq!(there(&fake), ["scanner qualys/qcsa running"]);
     });
 }
+
+#[test]
+fn a_task_that_is_refused_asks_no_more_than_check_mode_where_nothing_is_half_way() {
+    let directories = directories();
+    let options = json!({"image": "qualys/qcsa:2", "recreate": "never"});
+    let requests = [true, false].map(|check_mode| {
+        wait(async {
+            let fake = engine(vec![old(&directories, Status::Running, "no", false)]);
+            let run = outcome(&fake, task(&directories, &options), check_mode).await.unwrap();
+            assert_eq!(word(&run), "needs_replacement", "{}", run.msg());
+            fake.requests.get()
+        })
+    });
+    assert_eq!(requests[0], requests[1]);
+}
