@@ -202,7 +202,11 @@ pub fn foresee(name: &Name, containers: &Containers, goal: &Goal) -> Containers 
 }
 
 fn forward(name: &Name, halfway: Halfway<'_>, start: bool, policy: RestartPolicy) -> Option<Operation> {
-    let Halfway { old, new, .. } = halfway;
+    let Halfway { old, new, spare, .. } = halfway;
+    if spare.is_some_and(|it| it.status.is_up()) {
+        // Somebody started the container that only carries the note.
+        return Some(Operation::Remove(Role::Note));
+    }
     if let Some(old) = old {
         if old.restart_policy != RestartPolicy::No && old.is_updatable() {
             return Some(Operation::SetRestartPolicy(Role::Old, RestartPolicy::No));

@@ -61,7 +61,8 @@ impl Containers {
     /// The new one, at its place, where somebody removed the `old` one.
     pub(super) fn alone(&self, old: &str) -> Option<Halfway<'_>> {
         let new = self.current.as_ref().filter(|_| self.halfway().is_none())?;
-        let note = new.replaces.as_ref().filter(|note| note.id == old)?;
+        // A note about its own container is none of this module's.
+        let note = new.replaces.as_ref().filter(|note| note.id == old && new.id != old)?;
         Some(Halfway { note, old: None, new, spare: None })
     }
 

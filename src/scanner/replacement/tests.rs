@@ -281,6 +281,23 @@ fn a_run_that_finds_one_half_way_goes_on_or_back(
     assert_eq!(goals.map(|goal| matches!(goal, Goal::Replace { .. })), goes_on);
 }
 
+/// Found by the property below: it was started without being replaced.
+#[test]
+fn a_note_about_its_own_container_is_none() {
+    let note = Note { id: "old".to_owned(), was_up: true, restart_policy: RestartPolicy::No };
+    let all = containers([Observed { replaces: Some(note), ..old(Alias::Own, Status::Created) }]);
+    assert_eq!(next(&name(), &all, &replace(true)), Some(Operation::CreateSuccessor));
+    assert!(!replace(true).is_reached(&all));
+}
+
+/// Found by the property below with many cases: the new one was started beside it.
+#[test]
+fn a_note_that_somebody_started_goes_before_the_new_one_starts() {
+    let spare = Observed { id: "spare".to_owned(), ..new(Alias::Incoming, Status::Running) };
+    let all = containers([old(Alias::Outgoing, Status::Exited), new(Alias::Own, Status::Created), spare]);
+    assert_eq!(next(&name(), &all, &replace(true)), Some(Operation::Remove(Role::Note)));
+}
+
 /// Literals of release 0.1.0: what it left must be found for ever.
 #[test]
 fn the_names_are_those_of_the_first_release() {
