@@ -259,7 +259,7 @@ impl Engine for Fake {
             cpus: 64,
             memory: 1 << 40,
             rootless: false,
-            root_dir: format!("/fake/{:?}", std::thread::current().id()),
+            root_dir: format!("/fake/{}/{:?}", std::process::id(), std::thread::current().id()),
         })
     }
 

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow};
 
 use super::images::Images;
 use super::interrupt::Interrupt;
+use super::locks::Claims;
 use super::observe;
 use super::outcome::Written;
 use super::retry::Tries;
@@ -42,8 +43,8 @@ pub struct Executor<'a, E> {
     pub(super) seen: Containers,
     /// Keeps other runs from this scanner.
     lock: Option<Lock>,
-    /// Held until what is claimed shows on the engine, so that the next run observes it.
-    admission: Option<Lock>,
+    /// Held until what is claimed shows, so that the next run observes it.
+    pub(super) claims: Claims,
     /// The id of the scanner's container, where this executor made it.
     created: Option<String>,
     /// What the replacement that is under way notes about the old container.
@@ -73,7 +74,7 @@ impl<'a, E: Engine> Executor<'a, E> {
             before: seen.clone(),
             seen,
             lock: None,
-            admission: None,
+            claims: Claims::default(),
             created: None,
             note: None,
             owes_start: false,
@@ -112,15 +113,23 @@ impl<'a, E: Engine> Executor<'a, E> {
         &self.seen
     }
 
-    /// Keeps other runs from claiming anything until what this scanner claims shows on the engine.
-    pub fn hold(&mut self, admission: Option<Lock>) {
-        self.admission = admission;
+    /// Keeps other runs from claiming anything until what this scanner claims shows.
+    pub fn hold(&mut self, claims: Claims) {
+        self.claims = claims;
+    }
+
+    /// What this scanner claims shows now: other runs need not wait for a stop, a start or `settle`.
+    fn release(&mut self) {
+        self.claims = Claims::default();
     }
 
     /// Carries out every operation of `plan`.
     pub async fn carry_out(&mut self, plan: &Plan) -> Result<()> {
         let mut operations = plan.operations.iter();
         while let Some(operation) = operations.next() {
+            if !operation.claims() && !operations.clone().any(Operation::claims) {
+                self.release();
+            }
             // A scanner that was stopped only to be started again is not left stopped.
             let is_pause = self.is_down() && (operation.starts() || operations.clone().any(Operation::starts));
             if !is_pause {
@@ -215,10 +224,6 @@ impl<'a, E: Engine> Executor<'a, E> {
         let (engine, request) = (self.engine, self.request);
         let (name, grace) = (&request.name, request.policy.stop_timeout);
         self.written.tried |= !operation.fetches() && !matches!(operation, Operation::Settle(_));
-        if matches!(operation, Operation::Start(_) | Operation::Restart | Operation::Unpause | Operation::Stop(_)) {
-            // What the container claims already shows on the engine; other runs need not wait for a stop or for `settle`.
-            self.admission = None;
-        }
         match operation {
             Operation::PullImage | Operation::LoadImage => {
                 self.interrupt.guard(self.images.fetch(request, operation)).await??;
@@ -226,6 +231,7 @@ impl<'a, E: Engine> Executor<'a, E> {
                 self.images.look_up_fetched(request, operation).await?;
             }
             Operation::CreateDirectory(path, mode) => {
+                self.lock_new_identity(path).await?;
                 paths::create(path, *mode, &mut self.written.directories)?;
             }
             Operation::SetMode(path, mode) => {
@@ -238,16 +244,14 @@ impl<'a, E: Engine> Executor<'a, E> {
                 purged.map_err(|failed| failed.error)?;
             }
             Operation::Create => {
-                let created = self.interrupt.guard(engine.create(name, desired(request)?)).await;
-                self.admission = None;
-                self.created = Some(created??);
+                self.created = Some(self.interrupt.guard(engine.create(name, desired(request)?)).await??);
             }
             Operation::CreateSuccessor => {
                 let old = self.container(Role::Old)?;
                 let note = self.note.clone().unwrap_or_else(|| Note::of(old));
                 let created = self.interrupt.guard(engine.create_successor(name, desired(request)?, old, &note)).await;
-                self.admission = None;
                 created??;
+                self.release();
             }
             Operation::CreateNote => drop(engine.create_note(name, self.container(Role::New)?).await?),
             Operation::Update(update) => {
@@ -256,7 +260,6 @@ impl<'a, E: Engine> Executor<'a, E> {
                     return Err(settle::not_updated(engine, &there, failure).await);
                 }
                 self.written.lasting = true;
-                self.admission = None;
             }
             Operation::SetRestartPolicy(role, policy) => {
                 engine.update(&self.container(*role)?.id, &Update::restart_policy(*policy)).await?;

@@ -11,6 +11,7 @@ pub mod failure;
 mod images;
 pub mod info;
 pub mod interrupt;
+mod locks;
 mod observe;
 pub mod outcome;
 mod reach;
@@ -29,6 +30,7 @@ use self::execute::Executor;
 pub use self::execute::NotStarted;
 use self::images::Images;
 use self::interrupt::Interrupt;
+use self::locks::{Claims, Locksmith};
 use self::observe::wanted;
 use self::outcome::{Failed, LastLook, Outcome, ScannerOutcome, is_restored};
 pub use self::reach::Interrupted;
@@ -40,7 +42,7 @@ use crate::scanner::desired::Request;
 use crate::scanner::observation::Observation;
 use crate::scanner::observed::{Observed, Status};
 use crate::scanner::operation::Operation;
-use crate::scanner::plan::{Plan, ResourceDemand};
+use crate::scanner::plan::Plan;
 use crate::scanner::policy::State;
 use crate::scanner::refusal;
 use crate::scanner::replacement::{Containers, Goal, foresee};
@@ -174,7 +176,7 @@ impl<E: Engine> Run<'_, E> {
         if containers.halfway().is_none() {
             return self.observe(containers).await;
         }
-        self.interrupt.guard(self.lock_key().await?.wait(self.patience())).await??;
+        self.locksmith().wait(&self.lock_key().await?).await?;
         self.observe(observe::containers(self.engine, &self.request.name, timeout).await?).await
     }
 
@@ -209,11 +211,8 @@ impl<E: Engine> Run<'_, E> {
         PlannedScanner { request: self.request, observed: observation.observed.as_ref(), containers, plan }
     }
 
-    /// How long to wait for another run.
-    fn patience(&self) -> Duration {
-        let policy = &self.request.policy;
-        let grace = policy.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(10);
-        self.settings.timeout + policy.settle + Duration::from_secs(grace)
+    const fn locksmith(&self) -> Locksmith<'_> {
+        Locksmith { request: self.request, interrupt: self.interrupt, timeout: self.settings.timeout }
     }
 
     /// Brings the scanner from the `first` observation to what the task desires.
@@ -283,11 +282,12 @@ impl<E: Engine> Run<'_, E> {
         outcome: &mut ScannerOutcome,
         admitted: &mut Admitted,
     ) -> Result<()> {
+        // Asked before anything is written: an engine that does not say who it is cannot be locked.
+        let lock_key = self.lock_key().await?;
         // Before the lock is taken: fetching may take long and does not disturb other runs.
         let fetch = first.plan.operations.iter().filter(|it| it.fetches()).cloned().collect();
         executor.carry_out(&Plan { operations: fetch, ..Plan::default() }).await?;
-        let scanner_lock = self.interrupt.guard(self.lock_key().await?.lock(self.patience())).await??;
-        executor.begin(scanner_lock, self.containers().await?);
+        executor.begin(self.locksmith().lock(&lock_key).await?, self.containers().await?);
         let mut look = self.observe(executor.seen().clone()).await?;
         if let Some(goal) = look.recovery.take() {
             match executor.recover(goal, self.may_start()).await {
@@ -302,24 +302,21 @@ impl<E: Engine> Run<'_, E> {
                 Err(error) => return Err(error),
             }
         }
-        outcome.planned(&look.plan);
+        // No other run may take the same code, directory or resources between the observation and the claim.
+        let (root_dir, mut claims) = (self.engine.info().await?.root_dir, Claims::default());
+        while claims.take(self.locksmith(), &root_dir, &look.plan).await? {
+            look = self.observe(executor.seen().clone()).await?;
+        }
         let plan = &look.plan;
+        outcome.planned(plan);
         if plan.is_empty() {
             return Ok(());
         }
-        // No other run may take the same code, directory or resources between the observation and the claim.
-        let admission = if plan.claims_identity() || plan.demand() != ResourceDemand::Nothing {
-            let resources = LockKey::resources(&self.engine.info().await?.root_dir);
-            Some(self.interrupt.guard(resources.lock(self.patience())).await??)
-        } else {
-            None
-        };
         // The others of the task count as they will be: one that grows may come before the one that makes room.
         let now = self.planned(&look);
         let task = task.iter().map(|it| if std::ptr::eq(it.request, self.request) { now } else { *it });
         admit(self.engine, &task.collect::<Vec<_>>(), admitted).await.map_err(|refused| refused.error)?;
-        // A start changes nothing in what the next run sees, and may take long.
-        executor.hold(admission.filter(|_| plan.creates() || plan.demand() == ResourceDemand::Growth));
+        executor.hold(claims);
         executor.carry_out(plan).await
     }
 

@@ -55,8 +55,7 @@ impl<E: Engine> Run<'_, E> {
 
     /// Waits for other runs, and recovers what is half-way then.
     async fn recover(&self, executor: &mut Executor<'_, E>) -> Result<()> {
-        let scanner_lock = self.interrupt.guard(self.lock_key().await?.lock(self.patience())).await??;
-        executor.begin(scanner_lock, self.containers().await?);
+        executor.begin(self.locksmith().lock(&self.lock_key().await?).await?, self.containers().await?);
         let Some(goal) = self.recovery(executor.seen()) else { return Ok(()) };
         executor.recover(goal, self.may_start()).await?;
         executor.recovered(self.containers().await?);

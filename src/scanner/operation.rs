@@ -110,6 +110,20 @@ impl Operation {
         matches!(self, Self::Start(_) | Self::Restart | Self::Replace { start: true, .. })
     }
 
+    /// Whether it takes something that other scanners might take at the same time: resources, a code, a directory.
+    pub const fn claims(&self) -> bool {
+        matches!(
+            self,
+            Self::CreateDirectory(..)
+                | Self::SetMode(..)
+                | Self::PurgeDirectory(_)
+                | Self::Create
+                | Self::CreateSuccessor
+                | Self::Replace { .. }
+                | Self::Update(Update { grows: true, .. })
+        )
+    }
+
     /// Whether it fetches an image, which may take long and needs no lock.
     pub const fn fetches(&self) -> bool {
         matches!(self, Self::PullImage | Self::LoadImage)

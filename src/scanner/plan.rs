@@ -116,6 +116,17 @@ impl Plan {
         self.operations.iter().any(claims)
     }
 
+    /// The identity directory that is made, changed, deleted, or used by a new container.
+    pub fn identity_dir(&self, request: &Request) -> Option<Directory> {
+        let own = || request.desired.as_ref().map(Desired::identity_dir);
+        self.operations.iter().find_map(|operation| match operation {
+            Operation::PurgeDirectory(path) | Operation::SetMode(path, _) => Some(path.clone()),
+            Operation::Create | Operation::Replace { .. } => own(),
+            Operation::CreateDirectory(path, _) => own().filter(|own| own == path),
+            _ => None,
+        })
+    }
+
     /// Whether a container is made.
     pub fn creates(&self) -> bool {
         self.operations.iter().any(|it| matches!(it, Operation::Create | Operation::Replace { .. }))

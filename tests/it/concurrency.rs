@@ -8,7 +8,7 @@ use rstest::rstest;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Engine, Events, Module, Reply, Scanner, eventually};
+use crate::support::{Engine, Events, Module, Scanner, at_once, eventually};
 
 const MANY: usize = 10;
 
@@ -146,11 +146,14 @@ fn waiting_is_bounded_and_says_for_whom() {
 
     let impatient =
         || by_name(&scanner).args(json!({"timeout": 3, "settle": 0, "stop_timeout": 1, "state": "stopped"}));
-    let holder = format!("process {} on scanner `{}`", replacing.pid().as_raw_nonzero(), scanner.name);
+    let holder = format!("another run (process {}, scanner `{}`); ", replacing.pid().as_raw_nonzero(), scanner.name);
     for waiting in [impatient(), impatient().check()] {
         let begin = Instant::now();
         let message = waiting.run().refused("timeout");
-        assert!(message.ends_with(&holder), "{message}");
+        assert!(
+            message.contains(&holder) && message.ends_with(&format!(": the scanner `{}`", scanner.name)),
+            "{message}"
+        );
         assert!((4..20).contains(&begin.elapsed().as_secs()), "{:?}", begin.elapsed());
     }
     // Others need not wait.
@@ -189,14 +192,6 @@ fn by_name(scanner: &Scanner) -> Module {
 
 fn lock_key(scanner: &Scanner) -> LockKey {
     LockKey::scanner(&scanner.engine.root_dir(), &scanner.name)
-}
-
-fn at_once<T: Send>(inputs: Vec<T>, run: impl Fn(T) -> Reply + Sync) -> Vec<Reply> {
-    let run = &run;
-    thread::scope(|scope| {
-        let threads: Vec<_> = inputs.into_iter().map(|input| scope.spawn(move || run(input))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-    })
 }
 
 /// Nothing of a replacement is left, and no lock.

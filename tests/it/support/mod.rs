@@ -25,7 +25,7 @@ pub use module::{Module, Reply, execute};
 pub use proxy::{Proxy, Request};
 pub use registry::{PASSWORD, Registry, USER};
 pub use scanner::{Container, Scanner};
-pub use tasks::{foretold, four_tasks, untouched};
+pub use tasks::{at_once, foretold, four_tasks, untouched};
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
 use std::ops::Index;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
@@ -20,7 +20,7 @@ use super::Engine;
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Owns nothing.
-const NOBODY: u32 = 65534;
+pub const NOBODY: u32 = 65534;
 
 /// Shorter values may be part of an innocent word.
 const SHORTEST_SECRET: usize = 8;
@@ -129,7 +129,7 @@ impl Module {
         self
     }
 
-    /// On a host that has its log at `socket`. Not together with [`Self::by_nobody`].
+    /// On a host that has its log at `socket`.
     pub fn syslog(self, socket: &Path) -> Self {
         self.after(&format!("mount -n -t tmpfs none /dev && ln -s {} /dev/log", socket.display()))
     }
@@ -186,11 +186,12 @@ impl Running {
             fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
             module = copy.to_str().unwrap().to_owned();
         }
-        let words: Vec<_> = launcher.iter().chain([&module]).collect();
+        // Not before the launcher, which may have to be root.
+        let user = user.map(|user| {
+            ["setpriv", "--clear-groups", &format!("--reuid={user}"), &format!("--regid={user}")].map(str::to_owned)
+        });
+        let words: Vec<_> = launcher.iter().chain(user.iter().flatten()).chain([&module]).collect();
         let mut command = Command::new(words[0]);
-        if let Some(user) = user {
-            command.uid(user).gid(user);
-        }
         let child = command
             .args(&words[1..])
             .arg(&args_file)

@@ -1,5 +1,7 @@
 //! Tasks in a row, as a person runs them who wants to be sure.
 
+use std::thread;
+
 use super::{Module, Proxy, Reply, Scanner};
 
 /// What check mode must foretell; how far a run came that fails is all the same.
@@ -45,4 +47,13 @@ pub fn untouched(scanner: &Scanner, run: impl FnOnce() -> Reply) -> Reply {
     let reply = run();
     assert_eq!(scanner.everything(), before, "{reply:#?}");
     reply
+}
+
+/// Runs all of them at the same time; returns the replies in order.
+pub fn at_once<T: Send>(inputs: Vec<T>, run: impl Fn(T) -> Reply + Sync) -> Vec<Reply> {
+    let run = &run;
+    thread::scope(|scope| {
+        let threads: Vec<_> = inputs.into_iter().map(|input| scope.spawn(move || run(input))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
 }
