@@ -47,6 +47,8 @@ mod late;
 #[cfg(test)]
 mod layout;
 #[cfg(test)]
+mod locks;
+#[cfg(test)]
 mod neighbours;
 #[cfg(test)]
 mod overcommit;

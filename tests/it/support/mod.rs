@@ -21,7 +21,7 @@ pub use engine::{Engine, stdout};
 pub use events::Events;
 pub use fake_engine::{Answer, FakeEngine};
 pub use fault::{Fault, Trap};
-pub use module::{Module, Reply, execute};
+pub use module::{Module, NOBODY, Reply, execute};
 pub use proxy::{Proxy, Request};
 pub use registry::{PASSWORD, Registry, USER};
 pub use scanner::{Container, Scanner};
