@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::arguments::Arguments;
 use super::validate::Valid;
 use crate::error::{Error, Result};
-use crate::scanner::desired::{Desired, Request, refuse_shared_in};
+use crate::scanner::desired::{Desired, Request};
 use crate::scanner::policy::{Credentials, Policy};
 use crate::scanner::values::capacity::Capacity;
 use crate::scanner::values::code::Code;
@@ -52,7 +52,7 @@ pub fn parse(valid: Valid) -> Result<Request> {
 
 fn parse_desired(arguments: &Arguments, code: &str, url: &str, image: &str, limits: Limits) -> Result<Desired> {
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    let desired = Desired {
+    Ok(Desired {
         code: Code::parse(code)?,
         url: QualysUrl::parse(url)?,
         image: ImageRef::parse(image)?,
@@ -70,9 +70,7 @@ fn parse_desired(arguments: &Arguments, code: &str, url: &str, image: &str, limi
         restart_policy: given(&arguments.restart_policy).map(|policy| RestartPolicy::parse(&policy)).transpose()?,
         privileged: arguments.privileged,
         labels: strings("labels", arguments.labels.as_ref())?,
-    };
-    refuse_shared_in(&desired.identity_dir(), desired.shared_dir.as_str())?;
-    Ok(desired)
+    })
 }
 
 fn parse_policy(arguments: &Arguments) -> Result<Policy> {

@@ -24,6 +24,7 @@ use crate::scanner::desired::Desired;
 use crate::scanner::observed::{Note, Observed};
 use crate::scanner::operation::Update;
 use crate::scanner::policy::Credentials;
+use crate::scanner::values::directory::Owner;
 use crate::scanner::values::image::ImageRef;
 use crate::scanner::values::mount;
 use crate::scanner::values::name::Name;
@@ -220,6 +221,20 @@ fn refusal() -> Failure {
     Failure::Refused { status: 500, message: "a fault on purpose".to_owned() }
 }
 
+/// What an engine says of itself; each test has one of its own.
+pub fn info() -> Info {
+    Info {
+        labels_enforced: false,
+        swap_accounting: true,
+        cpus: 64,
+        memory: 1 << 40,
+        rootless: false,
+        directory_owner: Owner::Root,
+        root_dir: format!("/fake/{}/{:?}", std::process::id(), std::thread::current().id()),
+        socket: "/fake/docker.sock".into(),
+    }
+}
+
 impl Engine for Fake {
     async fn containers(&self, names: &[&Name]) -> Result<Vec<Listed>, Failure> {
         self.reachable()?;
@@ -253,14 +268,7 @@ impl Engine for Fake {
 
     async fn info(&self) -> Result<Info, Failure> {
         self.reachable()?;
-        Ok(Info {
-            labels_enforced: false,
-            swap_accounting: true,
-            cpus: 64,
-            memory: 1 << 40,
-            rootless: false,
-            root_dir: format!("/fake/{}/{:?}", std::process::id(), std::thread::current().id()),
-        })
+        Ok(info())
     }
 
     async fn neighbours(&self) -> Result<Vec<Neighbour>, Failure> {

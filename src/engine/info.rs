@@ -1,8 +1,11 @@
 //! The properties of an engine and its host: `GET /info`.
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
 
 use super::{Docker, Failure};
+use crate::scanner::values::directory::Owner;
 
 /// The properties of an engine and its host.
 #[derive(Debug, Clone)]
@@ -19,6 +22,10 @@ pub struct Info {
     pub rootless: bool,
     /// The engine's own directory on the host (`DockerRootDir`), which also tells engines apart; empty where it does not say.
     pub root_dir: String,
+    /// Whom the directories that are mounted into its containers belong to.
+    pub directory_owner: Owner,
+    /// The socket that it was asked at.
+    pub socket: PathBuf,
 }
 
 impl Docker {
@@ -35,13 +42,50 @@ impl Docker {
         }
         let answer: Answer = self.ask("ask the engine about its host", self.transport.get("/info")).await?;
         let has = |name: &str| answer.security_options.iter().flatten().any(|option| option.contains(name));
+        let root_dir = answer.docker_root_dir.unwrap_or_default();
+        let rootless = has("name=rootless");
         Ok(Info {
             labels_enforced: has("name=selinux"),
-            rootless: has("name=rootless"),
+            rootless,
+            directory_owner: directory_owner(&root_dir, rootless, has("name=userns")),
+            socket: self.transport.host().socket().to_owned(),
             memory: answer.mem_total.unwrap_or(u64::MAX),
             swap_accounting: answer.swap_limit.unwrap_or(true),
             cpus: answer.cpus.unwrap_or(u32::MAX),
-            root_dir: answer.docker_root_dir.unwrap_or_default(),
+            root_dir,
         })
+    }
+}
+
+/// The root of the containers. The directory of an engine with remapped users ends with them: `/var/lib/docker/100000.100000`.
+fn directory_owner(root_dir: &str, rootless: bool, remapped: bool) -> Owner {
+    let ids = || {
+        let (user, group) = root_dir.rsplit('/').next()?.split_once('.')?;
+        Some(Owner::Remapped(user.parse().ok()?, group.parse().ok()?))
+    };
+    if rootless {
+        return Owner::SameAs(root_dir.to_owned());
+    }
+    ids().filter(|_| remapped).unwrap_or(Owner::Root)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("/var/lib/docker", false, false, Owner::Root)]
+    #[case("/var/lib/docker/100000.200000", false, true, Owner::Remapped(100_000, 200_000))]
+    #[case::by_chance("/srv/1.2", false, false, Owner::Root)]
+    #[case::unknown("/srv/docker", false, true, Owner::Root)]
+    #[case("/home/u/docker", true, false, Owner::SameAs("/home/u/docker".to_owned()))]
+    fn a_new_directory_belongs_to_the_root_of_the_containers(
+        #[case] root_dir: &str,
+        #[case] rootless: bool,
+        #[case] remapped: bool,
+        #[case] owner: Owner,
+    ) {
+        assert_eq!(directory_owner(root_dir, rootless, remapped), owner);
     }
 }

@@ -3,4 +3,5 @@
 pub mod archive;
 pub mod lock;
 pub mod memory;
+pub mod mounts;
 pub mod paths;

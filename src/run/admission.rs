@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 
+use super::paths::check_paths;
 use crate::engine::{Engine, Info};
 use crate::error::{Error, Kind};
 use crate::host::memory;
-use crate::scanner::admission::{Identity, Neighbour, check_cpus, check_identity_in_use};
+use crate::scanner::admission::{Neighbour, check_code_in_use, check_cpus};
 use crate::scanner::allocation::{Allocation, Host, allocations, excess};
 use crate::scanner::desired::{Desired, Request};
 use crate::scanner::inventory::inventory;
@@ -14,9 +15,8 @@ use crate::scanner::plan::{Plan, ResourceDemand};
 use crate::scanner::policy::{Overcommit, State};
 use crate::scanner::replacement::Containers;
 use crate::scanner::values::capacity::Capacity;
-use crate::scanner::values::directory::Directory;
+use crate::scanner::values::environment;
 use crate::scanner::values::limits::{ActualLimits, Limits};
-use crate::scanner::values::{environment, mount};
 
 /// The warning for a rootless engine.
 pub const ROOTLESS: &str = "the engine runs rootless, which the vendor advises against (scan performance and results)";
@@ -44,7 +44,8 @@ pub struct Admitted {
 }
 
 impl Admitted {
-    fn warn(&mut self, warning: &str) {
+    /// Adds a warning, once.
+    pub fn warn(&mut self, warning: &str) {
         if !self.warnings.iter().any(|other| other == warning) {
             self.warnings.push(warning.to_owned());
         }
@@ -89,7 +90,7 @@ pub async fn admit<E: Engine>(
             return Err(Refused { at: Some(at), error: Error::invalid(message).into() });
         }
     }
-    if planned.iter().all(|it| !it.plan.claims_identity() && it.plan.demand() == ResourceDemand::Nothing) {
+    if planned.iter().all(|it| !it.plan.uses_paths() && it.plan.demand() == ResourceDemand::Nothing) {
         return Ok(());
     }
     let info = engine.info().await?;
@@ -101,6 +102,7 @@ pub async fn admit<E: Engine>(
     for (at, planned) in planned.iter().enumerate() {
         planned.check(&info, &neighbours).map_err(|error| Refused { at: Some(at), error })?;
     }
+    check_paths(planned, &info, &neighbours, admitted)?;
     scanners.retain(|it| !planned.iter().any(|own| own.request.name.as_str() == it.name));
     check_resources(&info, &capacity, planned, allocations(&scanners), admitted)?;
     Ok(())
@@ -147,7 +149,8 @@ fn check_resources(
 }
 
 impl PlannedScanner<'_> {
-    fn desired(&self) -> Option<&Desired> {
+    /// What the task desires.
+    pub fn desired(&self) -> Option<&Desired> {
         self.request.desired.as_ref()
     }
 
@@ -180,25 +183,17 @@ impl PlannedScanner<'_> {
             check_cpus(self.limits().and_then(|limits| limits.cpus), info.cpus)?;
         }
         if self.plan.claims_identity() {
-            self.check_identity(neighbours)?;
+            let code = self
+                .desired()
+                .map(|desired| desired.code.expose())
+                .or_else(|| self.observed.and_then(|observed| observed.env.value(environment::CODE)));
+            check_code_in_use(code, neighbours, &self.own_ids(neighbours))?;
         }
         Ok(())
     }
 
-    fn check_identity(&self, neighbours: &[Neighbour]) -> Result<()> {
-        let observed = self.observed;
-        let identity_dir = self.desired().map(Desired::identity_dir);
-        let identity = Identity {
-            code: self
-                .desired()
-                .map(|desired| desired.code.expose())
-                .or_else(|| observed.and_then(|observed| observed.env.value(environment::CODE))),
-            identity_dir: identity_dir
-                .as_ref()
-                .map(Directory::as_str)
-                .or_else(|| observed.and_then(|it| it.mount(mount::PRIVATE)).map(|mount| mount.source.as_str())),
-        };
-        // Another run may have begun to replace it since it was observed, or have created it.
+    /// The ids of the scanner's own containers, also of those that another run has made since they were observed.
+    pub fn own_ids<'b>(&'b self, neighbours: &'b [Neighbour]) -> Vec<String> {
         let name = &self.request.name;
         let named = |name: &str| neighbours.iter().find(|it| it.name == name).and_then(|it| it.scanner.clone());
         let now = Containers {
@@ -206,8 +201,7 @@ impl PlannedScanner<'_> {
             incoming: named(&name.incoming()),
             outgoing: named(&name.outgoing()),
         };
-        let own = own(self.containers).chain(own(&now));
-        Ok(check_identity_in_use(identity, neighbours, &own.collect::<Vec<_>>())?)
+        own(self.containers).chain(own(&now)).map(str::to_owned).collect()
     }
 }
 
@@ -222,7 +216,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::engine::fake::made;
+    use crate::engine::fake::{info, made};
     use crate::scanner::observed::Note;
     use crate::testing::request;
 
@@ -245,7 +239,7 @@ mod tests {
             };
             let neighbours: Vec<_> = there.iter().map(neighbour).collect();
             let observed = containers.current.as_ref();
-            PlannedScanner { request: &request, observed, containers, plan: &plan }.check_identity(&neighbours).is_err()
+            PlannedScanner { request: &request, observed, containers, plan: &plan }.check(&info(), &neighbours).is_err()
         };
         let before = Containers { current: Some(old.clone()), ..Containers::default() };
         let aside = Observed { name: request.name.outgoing(), ..old.clone() };

@@ -17,7 +17,7 @@ use super::settle;
 use crate::engine::{Engine, Failure};
 use crate::error::{Error, Kind};
 use crate::host::lock::Lock;
-use crate::host::paths;
+use crate::host::paths::{self, Made};
 use crate::scanner::desired::{Desired, Request};
 use crate::scanner::observed::{Note, Observed, Status};
 use crate::scanner::operation::{Operation, Role, Update};
@@ -231,17 +231,20 @@ impl<'a, E: Engine> Executor<'a, E> {
                 self.images.look_up_fetched(request, operation).await?;
             }
             Operation::CreateDirectory(path, mode) => {
-                self.lock_new_identity(path).await?;
-                paths::create(path, *mode, &mut self.written.directories)?;
+                let owner = engine.info().await?.directory_owner;
+                self.lock_new_identity(path, &owner).await?;
+                paths::create(path, *mode, &owner, &mut self.written.directories)?;
             }
             Operation::SetMode(path, mode) => {
                 paths::set_mode(path, *mode)?;
                 self.written.lasting = true;
             }
             Operation::PurgeDirectory(path) => {
-                let purged = paths::purge(path);
-                self.written.lasting |= purged.as_ref().map_or_else(|failed| failed.deleted_some, |()| true);
-                purged.map_err(|failed| failed.error)?;
+                let aside = paths::set_aside(path)?;
+                self.written.lasting |= !aside.is_empty();
+                // Nobody can begin to use it any more, and many files take long.
+                self.release();
+                aside.delete()?;
             }
             Operation::Create => {
                 self.created = Some(self.interrupt.guard(engine.create(name, desired(request)?)).await??);
@@ -342,7 +345,7 @@ impl<'a, E: Engine> Executor<'a, E> {
         let is_undone = id(&self.before) == id(&self.seen) && self.seen.halfway().is_none() && looked.is_ok();
         if is_undone && !is_interrupted {
             // The innermost first.
-            while self.written.directories.last().is_some_and(|path| paths::remove_empty(path)) {
+            while self.written.directories.last().is_some_and(Made::remove_if_empty) {
                 self.written.directories.pop();
             }
         }

@@ -14,7 +14,7 @@ use crate::host::lock::{Lock, LockKey};
 use crate::host::paths;
 use crate::scanner::desired::Request;
 use crate::scanner::plan::{Plan, ResourceDemand};
-use crate::scanner::values::directory::Directory;
+use crate::scanner::values::directory::{Directory, Owner};
 
 /// Docker's own grace between SIGTERM and SIGKILL, in seconds.
 const STOP_TIMEOUT: u64 = 10;
@@ -91,12 +91,12 @@ impl Claims {
 impl<E: Engine> Executor<'_, E> {
     /// Takes the lock of the identity directory `path` before it is made, where its parent was missing until now. Does nothing
     /// for any other directory.
-    pub(super) async fn lock_new_identity(&mut self, path: &Directory) -> Result<()> {
+    pub(super) async fn lock_new_identity(&mut self, path: &Directory, owner: &Owner) -> Result<()> {
         let Some(desired) = self.request.desired.as_ref().filter(|desired| desired.identity_dir() == *path) else {
             return Ok(());
         };
         if !self.claims.has_identity() {
-            paths::create(&desired.private_dir, None, &mut self.written.directories)?;
+            paths::create(&desired.private_dir, None, owner, &mut self.written.directories)?;
             let locksmith = Locksmith { request: self.request, interrupt: self.interrupt, timeout: self.timeout };
             self.claims.take_identity(locksmith, path).await?;
         }

@@ -14,6 +14,7 @@ pub mod interrupt;
 mod locks;
 mod observe;
 pub mod outcome;
+mod paths;
 mod reach;
 mod recover;
 mod retry;

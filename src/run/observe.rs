@@ -85,22 +85,68 @@ pub async fn observation<E: Engine>(
     containers: &Containers,
 ) -> Result<Observation> {
     let desired = wanted(request);
+    let observed = observed.map(|observed| as_spelled(observed, desired));
     let traits = engine_traits(engine, desired, observed.as_ref()).await?;
-    let identity_dir = match &request.desired {
-        Some(desired) => Some(desired.identity_dir()),
-        None if request.policy.purge => purged(request, observed.as_ref())?,
-        None => None,
-    };
     let look = |path: Option<&Directory>| path.map_or(Ok(OnHost::Missing), |path| paths::look(path.as_path()));
+    let identity_dir = look_at_identity(request, observed.as_ref())?;
     Ok(Observation {
-        observed,
         stranger: containers.stranger().map(|it| it.name.clone()),
         image: None,
         engine: traits,
         shared_dir: look(desired.map(|desired| &desired.shared_dir))?,
-        identity_dir: look(identity_dir.as_ref())?,
+        identity_dir,
+        leaves_identity: desired.zip(observed.as_ref()).is_some_and(|(it, observed)| leaves_identity(it, observed)),
         ca_dir: look(desired.and_then(|desired| desired.ca_dir.as_ref()))?,
+        observed,
     })
+}
+
+/// The container, in which a mount that leads to the same directory as the path of the task has that path.
+fn as_spelled(mut observed: Observed, desired: Option<&Desired>) -> Observed {
+    let Some(desired) = desired else { return observed };
+    let identity_dir = desired.identity_dir();
+    let wanted = |destination: &str| match destination {
+        mount::SHARED => Some(&desired.shared_dir),
+        mount::PRIVATE => Some(&identity_dir),
+        mount::CA => desired.ca_dir.as_ref(),
+        _ => None,
+    };
+    for mount in &mut observed.mounts {
+        if let Some(path) =
+            wanted(&mount.destination).filter(|path| paths::is_same(Path::new(&mount.source), path.as_path()))
+        {
+            path.as_str().clone_into(&mut mount.source);
+        }
+    }
+    observed
+}
+
+/// The identity directory that the task is about.
+fn look_at_identity(request: &Request, observed: Option<&Observed>) -> Result<OnHost> {
+    let policy = &request.policy;
+    let directory = match &request.desired {
+        Some(desired) => Some(desired.identity_dir()),
+        None if policy.purge => purged(request, observed)?,
+        None => observed
+            .and_then(|it| it.mount(mount::PRIVATE))
+            .and_then(|it| Directory::parse("private_dir", &it.source).ok()),
+    };
+    let Some(directory) = directory else { return Ok(OnHost::Missing) };
+    match paths::look_unfollowed(&directory)? {
+        OnHost::Missing if policy.state == State::Absent && policy.purge && paths::is_unfinished(&directory) => {
+            Ok(OnHost::HalfPurged)
+        }
+        found => Ok(found),
+    }
+}
+
+fn leaves_identity(desired: &Desired, observed: &Observed) -> bool {
+    let identity_dir = desired.identity_dir();
+    let Some(mount) = observed.mount(mount::PRIVATE).filter(|it| it.source != identity_dir.as_str()) else {
+        return false;
+    };
+    let is_there = paths::is_empty(identity_dir.as_path()) == Some(false);
+    !is_there && paths::is_empty(Path::new(&mount.source)) != Some(true)
 }
 
 /// The engine is asked only where its answer could turn a difference into none.

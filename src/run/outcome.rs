@@ -1,7 +1,6 @@
 //! The outcome of a run, as data; [`crate::ansible::result`] makes the result of it.
 
-use std::path::PathBuf;
-
+use crate::host::paths::Made;
 use crate::scanner::allocation::Host;
 use crate::scanner::compare::Comparison;
 use crate::scanner::observed::{Note, Observed};
@@ -97,7 +96,7 @@ pub struct Written {
     /// Whether something was undone.
     pub went_back: bool,
     /// Directories that were made, outermost first.
-    pub directories: Vec<PathBuf>,
+    pub directories: Vec<Made>,
 }
 
 impl Written {

@@ -25,36 +25,18 @@ impl Neighbour {
     }
 }
 
-/// The identity that a scanner will use, or a purge will delete.
-#[derive(Debug, Clone, Copy)]
-pub struct Identity<'a> {
-    /// The code, if it is known.
-    pub code: Option<&'a str>,
-    /// Its private directory.
-    pub identity_dir: Option<&'a str>,
-}
-
-/// Refuses an `identity` that claims what one of `neighbours` uses; `own` are the ids of the scanner itself.
-pub fn check_identity_in_use(identity: Identity<'_>, neighbours: &[Neighbour], own: &[&str]) -> Result<()> {
-    for neighbour in neighbours.iter().filter(|neighbour| !own.contains(&neighbour.id.as_str())) {
-        let same_code = identity.code.is_some() && neighbour.code() == identity.code;
-        let same_dir =
-            identity.identity_dir.is_some_and(|dir| neighbour.mounts.iter().any(|mount| mount.overlaps(dir)));
-        let what = match (same_code, same_dir) {
-            (true, _) => "personalization_code",
-            (false, true) => "the private directory",
-            (false, false) => continue,
-        };
-        return Err(Error::new(
-            Kind::AlreadyInUse,
-            format!(
-                "another container on this host uses {what}, and two scanners must never share it; \
-                 use a code of its own for each scanner, or remove that container: `{}`",
-                neighbour.name
-            ),
-        ));
-    }
-    Ok(())
+/// Refuses a `code` that one of `neighbours` has; `own` are the ids of the scanner itself.
+pub fn check_code_in_use(code: Option<&str>, neighbours: &[Neighbour], own: &[String]) -> Result<()> {
+    let others = neighbours.iter().filter(|neighbour| !own.contains(&neighbour.id));
+    let Some(other) = others.into_iter().find(|it| code.is_some() && it.code() == code) else { return Ok(()) };
+    Err(Error::new(
+        Kind::AlreadyInUse,
+        format!(
+            "another container on this host uses personalization_code, and two scanners must never share it; \
+             use a code of its own for each scanner, or remove that container: `{}`",
+            other.name
+        ),
+    ))
 }
 
 /// Refuses more CPUs than the host has.
@@ -70,40 +52,22 @@ pub fn check_cpus(wanted: Option<Cpus>, of_host: u32) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::super::example::by_hand;
-    use super::super::values::mount::{PRIVATE, SHARED};
     use super::*;
 
-    fn neighbour(code: Option<&str>, source: &str, destination: &str) -> Neighbour {
-        Neighbour {
-            id: "id".to_owned(),
-            name: "other".to_owned(),
-            scanner: code.map(|code| by_hand().with_env(environment::CODE, code)),
-            mounts: vec![Mount::new(source, destination, true, "z")],
-        }
+    fn neighbour(code: &str) -> Neighbour {
+        let scanner = Some(by_hand().with_env(environment::CODE, code));
+        Neighbour { id: "id".to_owned(), name: "other".to_owned(), scanner, mounts: Vec::new() }
     }
 
     #[test]
-    fn a_code_or_private_directory_in_use_is_refused_by_name_only() {
-        let identity = Identity { code: Some("canary-1"), identity_dir: Some("/private/canary-1") };
-        for (neighbour, word) in [
-            (neighbour(Some("canary-1"), "/else/where", PRIVATE), "personalization_code"),
-            (neighbour(Some("canary-2"), "/private/canary-1", PRIVATE), "private directory"),
-            (neighbour(None, "/private/canary-1/below", "/backup"), "private directory"),
-            (neighbour(None, "/private", PRIVATE), "private directory"),
-        ] {
-            let error = check_identity_in_use(identity, std::slice::from_ref(&neighbour), &[]).unwrap_err();
-            assert_eq!(error.kind, Kind::AlreadyInUse);
-            assert!(error.message.contains(word) && error.message.ends_with("`other`"), "{error}");
-            assert!(!error.message.contains("canary"), "{error}");
-            check_identity_in_use(identity, &[neighbour], &["id"]).unwrap();
-        }
-    }
-
-    #[test]
-    fn the_shared_directory_and_parents_may_be_shared() {
-        let identity = Identity { code: Some("canary-1"), identity_dir: Some("/private/canary-1") };
-        let neighbours = [neighbour(Some("canary-2"), "/shared", SHARED), neighbour(None, "/private", "/backup")];
-        check_identity_in_use(identity, &neighbours, &[]).unwrap();
+    fn a_code_in_use_is_refused_by_name_only() {
+        let neighbours = [neighbour("canary-1")];
+        let error = check_code_in_use(Some("canary-1"), &neighbours, &[]).unwrap_err();
+        assert_eq!(error.kind, Kind::AlreadyInUse);
+        assert!(error.message.ends_with("`other`") && !error.message.contains("canary"), "{error}");
+        check_code_in_use(Some("canary-1"), &neighbours, &["id".to_owned()]).unwrap();
+        check_code_in_use(Some("canary-2"), &neighbours, &[]).unwrap();
+        check_code_in_use(None, &neighbours, &[]).unwrap();
     }
 
     #[test]

@@ -128,22 +128,23 @@ impl Desired {
     }
 }
 
-/// Refuses a task in which two scanners have the same name, code or private directory.
+/// Refuses a task in which two scanners have the same name or code, or one private directory or one in the other, as far as the
+/// spelling tells ([`super::path_rules`]).
 pub fn refuse_duplicates(requests: &[Request]) -> Result<()> {
     for (at, one) in requests.iter().enumerate() {
         for other in requests.iter().skip(at + 1) {
             let both = one.desired.as_ref().zip(other.desired.as_ref());
             let what = if one.name == other.name {
-                "name"
+                "the same name"
             } else if both.is_some_and(|(a, b)| a.code == b.code) {
-                "personalization_code"
-            } else if both.is_some_and(|(a, b)| a.identity_dir() == b.identity_dir()) {
-                "private_dir"
+                "the same personalization_code"
+            } else if both.is_some_and(|(a, b)| is_nested(&a.identity_dir(), &b.identity_dir())) {
+                "private directories one inside the other"
             } else {
                 continue;
             };
             return Err(Error::invalid(format!(
-                "two entries of scanners have the same {what}; give each its own: `{}` and `{}`",
+                "two entries of scanners have {what}; give each its own: `{}` and `{}`",
                 one.name, other.name
             )));
         }
@@ -151,13 +152,6 @@ pub fn refuse_duplicates(requests: &[Request]) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a shared directory in the identity directory, since a purge deletes the latter.
-pub fn refuse_shared_in(identity_dir: &Directory, shared_dir: &str) -> Result<()> {
-    if !identity_dir.contains(shared_dir) {
-        return Ok(());
-    }
-    Err(Error::invalid(format!(
-        "shared_dir must not be the scanner's private directory <private_dir>/<personalization_code> or in it; \
-         choose another path, got: `{shared_dir}`"
-    )))
+fn is_nested(one: &Directory, other: &Directory) -> bool {
+    one.contains(other.as_str()) || other.contains(one.as_str())
 }

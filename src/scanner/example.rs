@@ -60,6 +60,7 @@ pub fn observation(observed: Option<Observed>) -> Observation {
         engine: EngineTraits::default(),
         shared_dir: directory,
         identity_dir: directory,
+        leaves_identity: false,
         ca_dir: directory,
     }
 }

@@ -20,6 +20,7 @@ pub mod known_messages;
 pub mod observation;
 pub mod observed;
 pub mod operation;
+pub mod path_rules;
 pub mod plan;
 pub mod policy;
 pub mod purge;

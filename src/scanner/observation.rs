@@ -12,6 +12,8 @@ pub enum OnHost {
     Missing,
     /// A directory with this mode.
     Directory(Mode),
+    /// Nothing but what a purge that was killed has not deleted yet. Looked for where the directory is to be deleted.
+    HalfPurged,
     /// Something else.
     Other,
 }
@@ -19,7 +21,7 @@ pub enum OnHost {
 /// Everything that a plan depends on, beside the request.
 #[derive(Debug, Clone)]
 pub struct Observation {
-    /// The container of the scanner's name.
+    /// The container of the scanner's name. A mount that leads to the same directory as the task's path has that path.
     pub observed: Option<Observed>,
     /// The name of a container that has one of a replacement's temporary names and does not belong to a replacement.
     pub stranger: Option<String>,
@@ -29,8 +31,10 @@ pub struct Observation {
     pub engine: EngineTraits,
     /// The shared directory.
     pub shared_dir: OnHost,
-    /// `<private_dir>/<code>`, or what an existing scanner has in its place.
+    /// `<private_dir>/<code>`, or what an existing scanner has in its place; not followed where it is a link.
     pub identity_dir: OnHost,
+    /// Whether the container has its identity elsewhere, as far as is known, and would find none in `<private_dir>/<code>`.
+    pub leaves_identity: bool,
     /// The directory of the root CA.
     pub ca_dir: OnHost,
 }

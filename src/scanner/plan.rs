@@ -12,6 +12,7 @@ use super::policy::Policy;
 use super::purge::purged;
 use super::refusal::{self, no_directory};
 use super::values::directory::Directory;
+use super::values::environment;
 use super::values::image::WantedImage;
 use crate::error::{Error, Kind, Result};
 use crate::scanner::policy::{Recreate, State};
@@ -75,7 +76,12 @@ impl Plan {
                 plan.directories(desired, observation)?;
                 plan.missing(&request.policy, desired);
             }
-            (_, Some(observed), None) => plan.run_state(&request.policy, observed)?,
+            (_, Some(observed), None) => {
+                plan.run_state(&request.policy, observed)?;
+                if plan.starts() && observation.identity_dir == OnHost::Other {
+                    return Err(refusal::identity_is_no_directory(observed));
+                }
+            }
             (State::Stopped, None, None) => {}
             (State::Started | State::Present, None, None) if observation.stranger.is_some() => {}
             (State::Started | State::Present, None, None) => return Err(refusal::no_such_scanner(request)),
@@ -125,6 +131,12 @@ impl Plan {
             Operation::CreateDirectory(path, _) => own().filter(|own| own == path),
             _ => None,
         })
+    }
+
+    /// Whether a directory is made, changed or deleted, or a container is made or started with it.
+    pub fn uses_paths(&self) -> bool {
+        let changes = |it: &Operation| matches!(it, Operation::CreateDirectory(..) | Operation::SetMode(..));
+        self.claims_identity() || self.operations.iter().any(changes)
     }
 
     /// Whether a container is made.
@@ -180,7 +192,7 @@ impl Plan {
         let identity_dir = desired.identity_dir();
         match observation.shared_dir {
             OnHost::Directory(_) => {}
-            OnHost::Missing => {
+            OnHost::Missing | OnHost::HalfPurged => {
                 let operation = Operation::CreateDirectory(desired.shared_dir.clone(), None);
                 self.add(operation, "shared_dir", Value::Null, desired.shared_dir.as_str());
             }
@@ -192,14 +204,14 @@ impl Plan {
                 self.add(operation, "private_dir_mode", actual.to_string(), mode.to_string());
             }
             (OnHost::Directory(_), _) => {}
-            (OnHost::Missing, mode) => {
+            (OnHost::Missing | OnHost::HalfPurged, mode) => {
                 let operation = Operation::CreateDirectory(identity_dir.clone(), mode);
                 self.add(operation, "private_dir", Value::Null, identity_dir.as_str());
             }
             (OnHost::Other, _) => return Err(no_directory("private_dir", &identity_dir)),
         }
         match (&desired.ca_dir, observation.ca_dir) {
-            (Some(ca_dir), OnHost::Missing | OnHost::Other) => Err(no_directory("ca_dir", ca_dir)),
+            (Some(ca_dir), OnHost::Missing | OnHost::HalfPurged | OnHost::Other) => Err(no_directory("ca_dir", ca_dir)),
             _ => Ok(()),
         }
     }
@@ -235,6 +247,9 @@ impl Plan {
         self.differences.extend(self.comparisons.iter().filter_map(|field| difference(field, replace)));
         if replace {
             refusal::refuse_replacement(policy, observed, &for_replacement)?;
+            if observation.leaves_identity && observed.env.value(environment::CODE) == Some(desired.code.expose()) {
+                return Err(refusal::identity_is_elsewhere(observed, desired));
+            }
             if for_replacement.is_empty() {
                 self.differs("recreate", Value::Null, json!("always"), REPLACE);
             }
@@ -326,7 +341,7 @@ impl Plan {
         // Before the container is removed: if the run is interrupted, only the container tells where the directory is.
         match (purged, observation.identity_dir) {
             (None, _) | (Some(_), OnHost::Missing) => {}
-            (Some(directory), OnHost::Directory(_)) => {
+            (Some(directory), OnHost::Directory(_) | OnHost::HalfPurged) => {
                 self.add(Operation::PurgeDirectory(directory.clone()), "private_dir", directory.as_str(), Value::Null);
             }
             (Some(directory), OnHost::Other) => return Err(no_directory("private_dir", &directory)),

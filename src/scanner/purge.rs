@@ -1,6 +1,6 @@
 //! What a purge deletes: the scanner's identity directory and nothing else.
 
-use super::desired::{Request, refuse_shared_in};
+use super::desired::Request;
 use super::observed::Observed;
 use super::values::directory::Directory;
 use super::values::environment;
@@ -16,11 +16,7 @@ pub fn purged(request: &Request, observed: Option<&Observed>) -> Result<Option<D
     let Some(mount) = observed.mount(mount::PRIVATE) else { return Ok(None) };
     let code = observed.env.value(environment::CODE).filter(|code| !code.is_empty());
     if code.is_some_and(|code| mount.source.rsplit('/').next() == Some(code)) {
-        let directory = Directory::parse("private_dir", &mount.source)?;
-        if let Some(shared) = observed.mount(mount::SHARED) {
-            refuse_shared_in(&directory, &shared.source)?;
-        }
-        return Ok(Some(directory));
+        return Ok(Some(Directory::parse("private_dir", &mount.source)?));
     }
     Err(Error::invalid(format!(
         "purge deletes <private_dir>/<code> only, and this scanner keeps its identity elsewhere; \

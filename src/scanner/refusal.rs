@@ -1,6 +1,6 @@
 //! The errors for plans that must not be carried out. Each message says the cause, the cure, then the value.
 
-use super::desired::Request;
+use super::desired::{Desired, Request};
 use super::observed::{Observed, Status};
 use super::policy::Policy;
 use super::values::directory::Directory;
@@ -84,6 +84,30 @@ pub(super) fn no_directory(option: &str, path: &Directory) -> Error {
         "move what is there, or choose another path"
     };
     Error::invalid(format!("{option} must be a directory on the Docker host; {cure}: `{path}`"))
+}
+
+/// The scanner's container mounts something else in the place of its identity directory.
+pub(super) fn identity_is_no_directory(observed: &Observed) -> Error {
+    let folder = mount::PRIVATE;
+    Error::invalid(format!(
+        "the directory that the scanner has mounted at {folder} is a link or no directory now, so that it would start with \
+         another identity; put the directory back in its place: `{}`",
+        observed.name
+    ))
+}
+
+/// A replacement would find no identity in its directory, while the old container has one elsewhere.
+pub(super) fn identity_is_elsewhere(observed: &Observed, desired: &Desired) -> Error {
+    let elsewhere = observed.mount(mount::PRIVATE).map(|mount| mount.source.as_str()).unwrap_or_default();
+    Error::new(
+        Kind::AlreadyInUse,
+        format!(
+            "the scanner keeps its identity in `{elsewhere}`, and without it would have to register anew, which its code \
+             allows only once; stop the scanner and copy the content of that directory to \
+             <private_dir>/<personalization_code> first, or give the private_dir that it is in, got: `{}`",
+            desired.private_dir
+        ),
+    )
 }
 
 /// A scanner that its engine could not remove.

@@ -104,7 +104,9 @@ fn none_is_seen_anywhere_whatever_a_run_does() {
         run(info()).unchanged();
         run(info().arg("name", neighbour.name.as_str())).unchanged();
         let several = json!({
-            "scanners": [{"name": scanner.name}, {"name": neighbour.name, "personalization_code": neighbour.code}],
+            "scanners": [{"name": scanner.name}, {
+                "name": neighbour.name, "personalization_code": neighbour.code, "private_dir": neighbour.private_dir(),
+            }],
             "_ansible_diff": true,
         });
         run(with(several).without("name").check()).changed();

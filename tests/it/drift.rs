@@ -218,8 +218,9 @@ fn a_running_scanner_keeps_its_identity_and_runs(#[case] made: &str, #[case] wan
     networks();
     let old = scanner.by_hand(&[made]);
     let identity = identity(&scanner);
-    let directory = scanner.private_dir().display().to_string();
-    let wanted: Value = wanted.to_string().replace("<dir>", &directory).parse().unwrap();
+    let directory = scanner.private_dir().with_file_name("ca");
+    fs::create_dir(&directory).unwrap();
+    let wanted: Value = wanted.to_string().replace("<dir>", directory.to_str().unwrap()).parse().unwrap();
     let reply = four_tasks(&scanner, || scanner.module().args(wanted.clone()));
     assert_eq!(reply.actions(), ["replace"], "{reply:#?}");
     let inspect = scanner.inspect();

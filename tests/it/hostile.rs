@@ -103,10 +103,10 @@ fn a_purge_that_the_host_forbids_can_be_made_good() {
     let scanner = Scanner::new(Engine::shared());
     scanner.module().arg("settle", 0.2).run().changed();
     eventually("it registers", || scanner.identity().is_some());
-    let store = scanner.store().display().to_string();
+    let folder = scanner.private_dir().display().to_string();
     let purge = json!({"name": scanner.name, "state": "absent", "purge": true});
     let module = || Module::new(Engine::shared()).args(purge.clone());
-    let setup = format!("mount --bind {store} {store} && mount -o remount,ro,bind {store}");
+    let setup = format!("mount --bind {folder} {folder} && mount -o remount,ro,bind {folder}");
     module().after(&setup).run().refused("engine_error");
     assert!(scanner.identity().is_some());
     module().run().changed();

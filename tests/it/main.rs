@@ -55,6 +55,8 @@ mod overcommit;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
+mod paths;
+#[cfg(test)]
 mod percentages;
 #[cfg(test)]
 mod protocol;

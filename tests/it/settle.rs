@@ -1,6 +1,7 @@
 //! A scanner that does not stay up is a failure that says why, and whatever was there before is there again.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rstest::rstest;
@@ -237,6 +238,10 @@ fn a_replacement_that_fails_puts_the_old_one_back(
     let identity = || fs::read_to_string(scanner.store().join("identity")).unwrap();
     let directory = scanner.shared_dir().parent().unwrap().display().to_string();
     let options: Value = options.to_string().replace("/<dir>", &directory).parse().unwrap();
+    // Somebody's identity, or the task would be refused.
+    let elsewhere = Path::new(&directory).join("elsewhere").join(&scanner.code);
+    fs::create_dir_all(&elsewhere).unwrap();
+    fs::write(elsewhere.join("identity"), "another").unwrap();
     let before = (settings(&scanner), identity());
 
     let reply = scanner.module().arg("settle", 1.5).args(options).run();

@@ -1,3 +1,4 @@
+mod identity;
 mod table;
 
 use rstest::rstest;

@@ -46,7 +46,13 @@ impl Directory {
 
     /// Whether `path`, in its plainest spelling, is this one or below it.
     pub fn contains(&self, path: &str) -> bool {
-        path.strip_prefix(self.0.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        is_within(path, &self.0)
+    }
+
+    /// The directory that it is in, and its name there.
+    pub fn split(&self) -> (&Path, &str) {
+        let (parent, name) = self.0.rsplit_once('/').unwrap_or(("", &self.0));
+        (Path::new(if parent.is_empty() { "/" } else { parent }), name)
     }
 }
 
@@ -62,17 +68,36 @@ pub fn plain(path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
+/// Whether the path `inner` is `outer` or below it, both in their plainest spelling.
+pub fn is_within(inner: &str, outer: &str) -> bool {
+    let rest = inner.strip_prefix(outer);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || outer == "/")
+}
+
+/// Whom a new directory belongs to: the root user of the engine's containers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// The host's root.
+    Root,
+    /// The root of remapped user namespaces: user and group.
+    Remapped(u32, u32),
+    /// The user of a rootless engine, who owns this directory.
+    SameAs(String),
+}
+
 /// The permission bits of a directory, as `chmod` takes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mode(u32);
 
 impl Mode {
-    /// Takes `text` as three or four octal digits.
+    /// Takes `text` as three or four octal digits, at most 0777.
     pub fn parse(text: &str) -> Result<Self> {
         let octal = (3..=4).contains(&text.len()) && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
-        u32::from_str_radix(text, 8).ok().filter(|_| octal).map(Self).ok_or_else(|| {
+        let bits = u32::from_str_radix(text, 8).ok().filter(|bits| octal && *bits <= 0o777);
+        bits.map(Self).ok_or_else(|| {
             Error::invalid(format!(
-                "private_dir_mode must be three or four octal digits in quotes, such as '0700', got: `{text}`"
+                "private_dir_mode must be three or four octal digits in quotes, at most '0777', such as '0700', \
+                 got: `{text}`"
             ))
         })
     }
@@ -125,7 +150,9 @@ mod tests {
     #[rstest]
     #[case("0700", Some("0700"))]
     #[case("755", Some("0755"))]
-    #[case("1777", Some("1777"))]
+    #[case("0777", Some("0777"))]
+    #[case("1777", None)]
+    #[case("4755", None)]
     #[case("448", None)]
     #[case("07", None)]
     #[case("u=rwx", None)]

@@ -8,6 +8,7 @@ pub mod image;
 pub mod limits;
 pub mod mount;
 pub mod name;
+pub mod place;
 pub mod proxy;
 pub mod qualys_url;
 pub mod restart_policy;

@@ -33,15 +33,6 @@ impl Mount {
     pub fn serves(&self, source: &str, labels_enforced: bool) -> bool {
         self.source == source && self.read_write && (self.relabel || !labels_enforced)
     }
-
-    /// Whether its container works in the directory `other` or below it; or above it, when that is its own private store (a
-    /// backup of all private directories is not in the way).
-    pub fn overlaps(&self, other: &str) -> bool {
-        let below = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
-        self.source == other
-            || below(&self.source, other)
-            || (self.destination == PRIVATE && below(other, &self.source))
-    }
 }
 
 /// `source:destination:z`, as the vendor's command has it.
@@ -72,15 +63,5 @@ mod tests {
         let mount = Mount::new(source, "/usr/local/qualys/", read_write, mode);
         assert_eq!(mount.destination, SHARED);
         assert_eq!(mount.serves("/shared", labels_enforced), serves);
-    }
-
-    #[test]
-    fn a_directory_overlaps_with_itself_and_what_is_in_it() {
-        for (destination, above) in [(PRIVATE, true), ("/backup", false)] {
-            let mount = Mount::new("/private/code", destination, true, "");
-            assert!(mount.overlaps("/private/code") && mount.overlaps("/private"));
-            assert!(!mount.overlaps("/private/co") && !mount.overlaps("/private/code2"));
-            assert_eq!(mount.overlaps("/private/code/below"), above);
-        }
     }
 }

@@ -115,9 +115,13 @@ impl Module {
     }
 
     /// With so little memory that nothing large can be read into it.
-    pub fn with_address_space(mut self, mebibytes: u32) -> Self {
-        let limit = format!("ulimit -v {} && exec \"$@\"", mebibytes << 10);
-        self.launcher.extend(["sh", "-c", &limit, "sh"].map(str::to_owned));
+    pub fn with_address_space(self, mebibytes: u32) -> Self {
+        self.under(&format!("ulimit -v {}", mebibytes << 10))
+    }
+
+    /// With what a shell hands on, such as a umask or a limit.
+    pub fn under(mut self, command: &str) -> Self {
+        self.launcher.extend(["sh", "-c", &format!("{command} && exec \"$@\""), "sh"].map(str::to_owned));
         self
     }
 
