@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use rustix::fs::{Access, CWD, Mode as Bits, OFlags, openat};
+use rustix::fs::{CWD, Mode as Bits, OFlags, openat};
 use rustix::io::Errno;
 
 pub use self::create::{Made, create, set_mode};
@@ -61,12 +61,6 @@ fn found(path: &Path, found: io::Result<Metadata>) -> Result<OnHost> {
 fn is_nothing(path: &Path) -> bool {
     let is_there = |path: &&Path| fs::symlink_metadata(path).is_ok();
     path.ancestors().find(is_there).is_none_or(|nearest| nearest != path && nearest.is_dir())
-}
-
-/// Whether the user may make something in `path`, or make `path` itself when it is missing.
-pub fn may_write(path: &Path) -> io::Result<()> {
-    let there = path.ancestors().find(|path| path.exists()).unwrap_or(path);
-    rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from)
 }
 
 /// Opens the directory at `path`, links followed, to work in it.
