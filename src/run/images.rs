@@ -154,7 +154,9 @@ fn pulls_always(request: &Request) -> bool {
 
 /// The error of a pull that failed: registry, image, and the likely cause.
 fn not_pulled(desired: &Desired, failure: &Failure) -> Error {
-    let text = failure.root().to_string().to_lowercase();
+    // A pull and a look at the registry fail with the same words, but for these.
+    let said = failure.root().to_string().replace(&format!("manifest for {} not found: ", desired.image), "");
+    let text = said.to_lowercase();
     let likely = [
         (
             &["unauthorized", "denied", "authentication", "no basic auth"][..],
@@ -177,7 +179,7 @@ fn not_pulled(desired: &Desired, failure: &Failure) -> Error {
     Error::new(
         Kind::ImageNotFound,
         format!(
-            "cannot get the image from {}: {failure}; {}: `{}`",
+            "cannot get the image from {}: {said}; {}: `{}`",
             desired.image.registry(),
             cause.unwrap_or("check its name and the registry, or load it on the Docker host"),
             desired.image

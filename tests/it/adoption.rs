@@ -35,7 +35,7 @@ fn a_run_with_nothing_to_do_asks_three_times_on_one_connection() {
     scanner.by_hand(options);
 
     let proxy = Proxy::new(engine);
-    scanner.module().args(limits).arg("docker_host", proxy.host()).run().unchanged();
+    scanner.module().args(limits).through(&proxy).run().unchanged();
     let requests: Vec<_> = proxy.requests().iter().map(ToString::to_string).collect();
     assert!(requests.len() <= 3, "{requests:#?}");
     assert_eq!(proxy.writes(), []);

@@ -96,7 +96,7 @@ fn none_is_seen_anywhere_whatever_a_run_does() {
         let setup = format!("mount -n -t tmpfs -o ro none {}", read_only.display());
         refused("engine_error", with(json!({"shared_dir": read_only.join("below")})).after(&setup));
         proxy.set(Trap::lasting(Fault::HangBefore, 2));
-        refused("timeout", with(json!({"docker_host": proxy.host(), "timeout": 1})));
+        refused("timeout", with(json!({"timeout": 1})).through(&proxy).disturbed());
         proxy.release();
         assert_eq!(errors.iter().map(String::as_str).collect::<Vec<_>>(), ERRORS);
 

@@ -22,7 +22,7 @@ const MANY: usize = 10;
 fn of_many_equal_runs_one_changes(#[case] before: Value, #[case] wanted: Value) {
     let scanner = Scanner::new(Engine::shared());
     scanner.module().args(quick()).args(before).run();
-    let replies = at_once(vec![wanted; MANY], |wanted| scanner.module().args(quick()).args(wanted).run());
+    let replies = at_once(vec![wanted; MANY], |wanted| scanner.module().args(quick()).args(wanted).disturbed().run());
     assert!(replies.iter().all(|reply| !reply.failed()), "{replies:#?}");
     assert_eq!(replies.iter().filter(|reply| reply["changed"] == true).count(), 1, "{replies:#?}");
     is_whole(&scanner);
@@ -43,7 +43,7 @@ fn opposite_tasks_take_turns() {
     ];
     for _ in 0..2 {
         let tasks = tasks.iter().cycle().take(2 * tasks.len()).cloned().collect();
-        let replies = at_once(tasks, |task| scanner.module().args(quick()).args(task).run());
+        let replies = at_once(tasks, |task| scanner.module().args(quick()).args(task).disturbed().run());
         assert!(replies.iter().all(|reply| !reply.failed()), "{replies:#?}");
         let recovered = replies.iter().filter(|reply| reply.actions().contains(&"recover"));
         assert_eq!(recovered.count(), 0, "someone saw a half-done state: {replies:#?}");
@@ -75,8 +75,9 @@ fn of_many_who_claim_one_identity_one_gets_it(#[case] identity: &str) {
         "private_dir" => json!({"private_dir": owner.private_dir(), "personalization_code": owner.code}),
         _ => json!({"personalization_code": owner.code}),
     };
-    let replies =
-        at_once(scanners.iter().collect(), |scanner| scanner.module().args(quick()).args(claimed.clone()).run());
+    let replies = at_once(scanners.iter().collect(), |scanner| {
+        scanner.module().args(quick()).args(claimed.clone()).disturbed().run()
+    });
     let (won, lost): (Vec<_>, Vec<_>) = replies.into_iter().partition(|reply| !reply.failed());
     assert_eq!(won.len(), 1, "{won:#?}");
     for reply in lost {
@@ -147,7 +148,7 @@ fn waiting_is_bounded_and_says_for_whom() {
     let impatient =
         || by_name(&scanner).args(json!({"timeout": 3, "settle": 0, "stop_timeout": 1, "state": "stopped"}));
     let holder = format!("another run (process {}, scanner `{}`); ", replacing.pid().as_raw_nonzero(), scanner.name);
-    for waiting in [impatient(), impatient().check()] {
+    for waiting in [impatient().disturbed(), impatient().check()] {
         let begin = Instant::now();
         let message = waiting.run().refused("timeout");
         assert!(
@@ -176,7 +177,7 @@ fn a_long_stop_or_settling_keeps_no_other_scanner_waiting() {
     let starting = settling.module().args(json!({"settle": 8})).start();
     eventually("both are at it", || lock_key(&deaf).exists() && settling.containers().iter().any(|it| it.running));
     let begin = Instant::now();
-    quick_one.module().args(quick()).run().changed();
+    quick_one.module().args(quick()).disturbed().run().changed();
     assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
     stopping.finish().unwrap().changed();
     starting.finish().unwrap().changed();

@@ -93,7 +93,9 @@ fn without_a_place_for_the_lock_nothing_is_touched(#[case] setup: &str) {
     let scanner = Scanner::new(Engine::shared());
     let id = scanner.by_hand(&[]);
     scanner.module().after(setup).run().unchanged();
-    let message = scanner.module().arg("state", "absent").after(setup).run().refused("engine_error");
+    // Check mode makes no lock, and so does not see that there is no place left for one.
+    let module = scanner.module().arg("state", "absent").after(setup).disturbed();
+    let message = module.run().refused("engine_error");
     assert!(message.contains("/var/lib/qcss_scanner"), "{message}");
     assert_eq!(scanner.inspect()["Id"], id);
 }

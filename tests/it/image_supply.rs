@@ -130,7 +130,7 @@ fn many_scanners_load_or_pull_an_image_once() {
         };
         let predicted = module().check().run().changed();
         let proxy = Proxy::new(&engine);
-        let reply = module().arg("docker_host", proxy.host()).run().changed();
+        let reply = module().through(&proxy).run().changed();
         assert_eq!(
             proxy.writes().iter().filter(|request| request.path.starts_with(path)).count(),
             1,

@@ -23,7 +23,7 @@ fn an_id_is_never_pulled() {
     let id = id("qualys/qcsa:1");
     for image in [&id, &id[7..], &id[7..19]] {
         let proxy = Proxy::new(scanner.engine);
-        let task = scanner.module().args(json!({"pull": "always", "image": image, "docker_host": proxy.host()}));
+        let task = scanner.module().through(&proxy).args(json!({"pull": "always", "image": image}));
         task.run();
         assert!(
             !proxy

@@ -15,7 +15,7 @@ fn tells_of_every_scanner_whoever_made_it_and_changes_nothing() {
     eventually("the scanner has ended", || ended.inspect()["State"]["Status"] == "exited");
 
     let proxy = Proxy::new(&engine);
-    let info = |name: &str| info(&engine).arg("_ansible_module_name", name).arg("docker_host", proxy.host());
+    let info = |name: &str| info(&engine).arg("_ansible_module_name", name).through(&proxy);
     let reply = info("qcss_scanner_info").run().unchanged();
     for name in ["ansible.legacy.qcss_scanner_info", "ns.coll.qcss_scanner_info"] {
         assert_eq!(info(name).run().unchanged().line, reply.line);

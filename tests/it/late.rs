@@ -73,7 +73,7 @@ fn a_scanner_that_the_engine_is_just_removing_is_waited_for(#[case] looks: usize
         _ => (404, br#"{"message": "not found"}"#.to_vec()),
     });
     let module = Module::new(Engine::shared()).args(json!({"docker_host": engine.host(), "name": "scanner"}));
-    let reply = module.arg("state", "absent").arg("timeout", 1).run();
+    let reply = module.arg("state", "absent").arg("timeout", 1).disturbed().run();
     assert_eq!(reply["error"].as_str(), error, "{}", reply.line);
     assert_eq!(reply["changed"], false);
 }
@@ -100,13 +100,13 @@ impl<'engine> Slow<'engine> {
     }
 
     fn module(&self, image: &str) -> Module {
-        self.scanner.module().args(json!({"docker_host": self.proxy.host(), "image": image})).args(self.options.clone())
+        self.scanner.module().through(&self.proxy).arg("image", image).args(self.options.clone())
     }
 
     /// A run for which the engine is too slow; it does what was asked nevertheless.
     fn give_up(&self, image: &str) -> Reply {
         self.proxy.set(Trap::once(Fault::Late(LATENESS), self.call));
-        let reply = self.module(image).arg("timeout", 1).run();
+        let reply = self.module(image).arg("timeout", 1).disturbed().run();
         assert_eq!(reply["error"], "timeout", "{}", reply.line);
         reply
     }

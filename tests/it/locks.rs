@@ -60,7 +60,7 @@ fn of_twenty_tasks_with_one_code_over_all_addresses_one_gets_it() {
         let scanners: Vec<_> = (0..20).map(|_| Scanner::new(&addressed.engine)).collect();
         let replies = at_once(scanners.iter().enumerate().collect(), |(number, scanner)| {
             let task = scanner.module().args(quick()).arg("personalization_code", owner.code.as_str());
-            addressed.at(number, task).run()
+            addressed.at(number, task).disturbed().run()
         });
         let (won, lost): (Vec<_>, Vec<_>) = replies.into_iter().partition(|reply| !reply.failed());
         assert_eq!(won.len(), 1, "{won:#?}");
@@ -88,7 +88,7 @@ fn of_twenty_tasks_over_all_addresses_the_host_gets_what_it_holds(#[case] before
     }
     let replies = at_once(scanners.iter().enumerate().collect(), |(number, scanner)| {
         let task = scanner.module().args(quick()).args(wanted.clone()).arg("state", "present");
-        addressed.at(number, task).run()
+        addressed.at(number, task).disturbed().run()
     });
     let (won, lost): (Vec<_>, Vec<_>) = replies.into_iter().partition(|reply| !reply.failed());
     assert_eq!(won.len(), 2, "{won:#?}");
@@ -109,7 +109,7 @@ fn replacements_over_all_addresses_take_turns() {
     let replies = at_once((0..20).collect(), |number: usize| {
         let image = format!("qualys/qcsa:{}", 1 + number % 2);
         let task = scanner.module().args(quick()).args(json!({"image": image, "recreate": "always"}));
-        addressed.at(number / 2, task).run()
+        addressed.at(number / 2, task).disturbed().run()
     });
     for reply in &replies {
         assert!(!reply.failed() && !reply.actions().contains(&"recover"), "{reply:#?}");
@@ -139,7 +139,7 @@ fn a_purge_and_a_task_that_takes_its_code_do_not_both_get_the_directory(#[values
         }
         let replies = at_once(vec![(0, purge), (round * 5, create)], |(delay, module)| {
             thread::sleep(std::time::Duration::from_millis(delay));
-            module.run()
+            module.disturbed().run()
         });
         let [purged, created] = replies.as_slice() else { unreachable!() };
         if created.failed() {
@@ -305,7 +305,7 @@ fn a_user_who_is_not_root_locks_at_home() {
     };
     task(json!({})).check().run().changed();
     assert!(!home.folder().exists());
-    let replies = at_once(vec![json!({}); 6], |options| task(options).run());
+    let replies = at_once(vec![json!({}); 6], |options| task(options).disturbed().run());
     assert!(replies.iter().all(|reply| !reply.failed()), "{replies:#?}");
     assert_eq!(replies.iter().filter(|reply| reply["changed"] == true).count(), 1, "{replies:#?}");
     let folder = home.folder().metadata().unwrap();
@@ -316,7 +316,7 @@ fn a_user_who_is_not_root_locks_at_home() {
     let file = &lock_files(&scanner)[0];
     eventually("it is locked", || home.folder().join(file).exists());
     assert!(!LockKey::scanner(&engine.root_dir(), &scanner.name).exists());
-    let waiting = task(json!({"state": "stopped", "timeout": 1, "settle": 0, "stop_timeout": 1})).run();
+    let waiting = task(json!({"state": "stopped", "timeout": 1, "settle": 0, "stop_timeout": 1})).disturbed().run();
     let message = waiting.refused("timeout");
     assert!(message.contains(&format!("scanner `{}`", scanner.name)), "{message}");
     replacing.signal(Signal::KILL);

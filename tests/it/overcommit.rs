@@ -53,7 +53,8 @@ fn of_four_at_the_same_time_who_want_thirty_percent_each_one_is_refused() {
     let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let scanners = [(); 4].map(|()| Scanner::new(&engine));
     let replies = thread::scope(|scope| {
-        let runs = scanners.each_ref().map(|scanner| scope.spawn(|| strict(scanner).arg("memory", "30%").run()));
+        let runs =
+            scanners.each_ref().map(|scanner| scope.spawn(|| strict(scanner).arg("memory", "30%").disturbed().run()));
         runs.map(|run| run.join().unwrap())
     });
     let refused: Vec<_> = replies.iter().filter(|reply| reply["failed"] == true).collect();
@@ -72,7 +73,7 @@ fn on_an_overcommitted_host_only_what_asks_for_more_is_judged() {
     let with = |memory: &str, cpus: f64| strict(&scanner).arg("memory", memory).arg("cpus", cpus);
 
     let proxy = Proxy::new(&engine);
-    let reply = with("1000M", 1.0).arg("docker_host", proxy.host()).run().unchanged();
+    let reply = with("1000M", 1.0).through(&proxy).run().unchanged();
     assert_eq!((proxy.requests().len(), &reply["host"]), (3, &Value::Null), "{:?}", proxy.requests());
 
     let message = with("1001M", 1.0).run().refused("overcommit");

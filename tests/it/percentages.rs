@@ -27,7 +27,7 @@ fn are_whole_mebibytes_and_hundredths_of_what_the_engine_has_and_stay_the_same()
     assert_eq!(reply["scanner"]["category"], "limited");
 
     let proxy = Proxy::new(engine);
-    module().arg("docker_host", proxy.host()).run().unchanged();
+    module().through(&proxy).run().unchanged();
     // Beside the three: what the host has.
     assert_eq!((proxy.requests().len(), proxy.writes().len()), (4, 0), "{:?}", proxy.requests());
     // The same in another spelling.

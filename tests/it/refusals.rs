@@ -264,7 +264,7 @@ fn a_limit_that_the_engine_refuses() {
     let scanner = Scanner::new(Engine::shared());
     scanner.by_hand(&["--memory 256M"]);
     let proxy = Proxy::new(scanner.engine);
-    let task = |memory: &str| scanner.module().args(json!({"memory": memory, "docker_host": proxy.host()}));
+    let task = |memory: &str| scanner.module().through(&proxy).arg("memory", memory);
     task("192M").run().changed();
     let update = proxy.requests().iter().position(|it| it.path.ends_with("/update")).unwrap();
     proxy.set(Trap::once(Fault::Status(400), update));

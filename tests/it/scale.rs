@@ -31,7 +31,7 @@ fn nothing_to_do_costs_the_same_beside_any_number_of_other_containers() {
     // With something to do, others are listed once, and only scanners are looked at one by one.
     engine.docker(&["rm", &scanners[0].name]);
     let proxy = Proxy::new(&engine);
-    one().arg("docker_host", proxy.host()).run().changed();
+    one().through(&proxy).run().changed();
     let looks = proxy.requests().iter().filter(|request| request.method == "GET").count();
     assert!(looks < 2 * 49 + 20, "{looks}");
 
@@ -45,7 +45,7 @@ fn nothing_to_do_costs_the_same_beside_any_number_of_other_containers() {
 /// Runs a task that has nothing to do; what it asked.
 fn requests(engine: &Engine, task: Module) -> (Reply, Vec<String>) {
     let proxy = Proxy::new(engine);
-    let reply = task.arg("docker_host", proxy.host()).run().unchanged();
+    let reply = task.through(&proxy).run().unchanged();
     assert_eq!(proxy.writes(), []);
     assert_eq!(proxy.connections(), 1);
     (reply, proxy.requests().iter().map(ToString::to_string).collect())

@@ -35,7 +35,7 @@ fn the_tasks_options_are_defaults_and_an_entrys_own_win() {
     }
 
     let proxy = Proxy::new(engine);
-    let reply = module().arg("docker_host", proxy.host()).run().unchanged();
+    let reply = module().through(&proxy).run().unchanged();
     assert_eq!(reply["msg"], "changed 0 of 3 scanners");
     assert_eq!((proxy.requests().len(), proxy.writes().len()), (1 + 1 + 3, 0), "{:?}", proxy.requests());
     module().check().run().unchanged();

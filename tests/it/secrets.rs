@@ -162,7 +162,8 @@ fn where_a_line_is_cut() {
 fn odd_codes_do_not_wreck_the_answer(#[case] code: &str) {
     let scanner = Scanner::new(Engine::shared());
     let store = scanner.private_dir().join(code);
-    let module = || scanner.module().arg("personalization_code", code).diff();
+    // Of a code as short as this more or less is masked, depending on what else a run sees.
+    let module = || scanner.module().arg("personalization_code", code).diff().disturbed();
     let predicted = module().check().run().changed();
     let reply = module().run().changed();
     for reply in [&predicted, &reply] {

@@ -134,7 +134,8 @@ impl<'engine> Bed<'engine> {
         let predicted = self.task(operation, to).check().run();
         assert!(!predicted.failed(), "check mode: {}", predicted.line);
         assert_eq!(self.proxy.writes().len(), begin, "check mode writes");
-        let reply = self.task(operation, to).run();
+        // What an earlier run did not wait for may still come true.
+        let reply = self.task(operation, to).disturbed().run();
         assert!(!reply.failed(), "does not converge: {}", reply.line);
         let both = format!("check mode: {}\nthen: {}", predicted.line, reply.line);
         assert_eq!(reply["changed"], predicted["changed"], "{both}");
@@ -180,7 +181,7 @@ impl<'engine> Bed<'engine> {
     }
 
     fn module(&self) -> Module {
-        let common = json!({"docker_host": self.proxy.host(), "settle": 0.3, "stop_timeout": 1, "timeout": 30});
-        Module::new(self.engine).args(self.scanner.args()).args(common)
+        let common = json!({"settle": 0.3, "stop_timeout": 1, "timeout": 30});
+        Module::new(self.engine).args(self.scanner.args()).args(common).through(&self.proxy)
     }
 }

@@ -14,7 +14,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-use super::Engine;
+use super::tasks::assert_foretold;
+use super::{Engine, Proxy};
 
 /// No run takes longer, whatever the engine does.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -26,12 +27,17 @@ pub const NOBODY: u32 = 65534;
 const SHORTEST_SECRET: usize = 8;
 
 /// A run of the module that is being put together.
+#[derive(Clone)]
 #[must_use]
 pub struct Module {
     args: Map<String, Value>,
     env: Vec<(OsString, OsString)>,
     user: Option<u32>,
     launcher: Vec<String>,
+    /// The engine's own address, where `docker_host` is a proxy's.
+    direct: Option<Value>,
+    /// Whether check mode cannot say what comes of it.
+    disturbed: bool,
 }
 
 impl Module {
@@ -59,7 +65,8 @@ impl Module {
             "_ansible_verbosity": 0,
             "_ansible_version": "2.19.14",
         });
-        Self { args: Map::new(), env: Vec::new(), user: None, launcher: Vec::new() }.args(args)
+        let (env, launcher) = (Vec::new(), Vec::new());
+        Self { args: Map::new(), env, user: None, launcher, direct: None, disturbed: false }.args(args)
     }
 
     /// Gives one argument; the last one of a name counts. Ansible's own begin with `_ansible_`.
@@ -143,8 +150,34 @@ impl Module {
         self.user.is_some()
     }
 
-    /// Runs the module to its end.
+    /// Through a proxy that only listens: check mode asks the engine itself, so that the requests are those of one run.
+    pub fn through(mut self, proxy: &Proxy) -> Self {
+        self.direct = self.args.get("docker_host").cloned();
+        self.arg("docker_host", proxy.host())
+    }
+
+    /// A run that something interferes with, or whose surroundings change while it runs: check mode cannot foretell it.
+    pub const fn disturbed(mut self) -> Self {
+        self.disturbed = true;
+        self
+    }
+
+    /// Runs the module to its end. First in check mode, which must foretell it.
+    #[track_caller]
     pub fn run(self) -> Reply {
+        if self.disturbed || self.args.get("_ansible_check_mode") == Some(&json!(true)) {
+            return self.once();
+        }
+        let mut check = self.clone().check();
+        check.args.extend(self.direct.clone().map(|direct| ("docker_host".to_owned(), direct)));
+        let check = check.once();
+        let real = self.once();
+        assert_foretold(&check, &real);
+        real
+    }
+
+    /// Runs the module to its end, without asking check mode first.
+    pub(super) fn once(self) -> Reply {
         self.start().finish().expect("no signal ends it")
     }
 
@@ -261,7 +294,7 @@ impl Drop for Running {
 pub struct Reply {
     /// The line as it was printed.
     pub line: String,
-    result: Value,
+    pub(super) result: Value,
 }
 
 impl Reply {
