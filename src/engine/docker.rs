@@ -24,6 +24,7 @@ use crate::scanner::desired::Desired;
 use crate::scanner::observed::{Note, Observed};
 use crate::scanner::operation::Update;
 use crate::scanner::policy::Credentials;
+use crate::scanner::values::compression::Compression;
 use crate::scanner::values::environment::Environment;
 use crate::scanner::values::image::ImageRef;
 use crate::scanner::values::name::Name;
@@ -179,6 +180,10 @@ impl Engine for Docker {
 
     async fn pull(&self, image: &ImageRef, user: Option<&Credentials>) -> Result<(), Failure> {
         self.pull_image(image, user).await
+    }
+
+    async fn can_load(&self, compression: Compression) -> Result<bool, Failure> {
+        Ok(compression != Compression::Zstd || self.takes_zstd().await?)
     }
 
     async fn load(&self, archive: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Result<(), Failure> {

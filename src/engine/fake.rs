@@ -24,6 +24,7 @@ use crate::scanner::desired::Desired;
 use crate::scanner::observed::{Note, Observed};
 use crate::scanner::operation::Update;
 use crate::scanner::policy::Credentials;
+use crate::scanner::values::compression::Compression;
 use crate::scanner::values::directory::Owner;
 use crate::scanner::values::image::ImageRef;
 use crate::scanner::values::mount;
@@ -289,6 +290,10 @@ impl Engine for Fake {
 
     async fn pull(&self, _: &ImageRef, _: Option<&Credentials>) -> Result<(), Failure> {
         self.reachable()
+    }
+
+    async fn can_load(&self, _: Compression) -> Result<bool, Failure> {
+        self.reachable().map(|()| true)
     }
 
     async fn load(&self, _: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Result<(), Failure> {

@@ -23,6 +23,9 @@ use crate::secret;
 /// The name under which docker login files the default registry.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
+/// The API version of the first Docker that decompresses zstd.
+const ZSTD: (usize, usize) = (1, 42);
+
 /// An image that the engine has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalImage {
@@ -92,6 +95,13 @@ impl Docker {
         let asking = self.transport.get_for::<Distribution>(&path, credentials(image, user));
         let found = self.ask(&format!("get the digest of image `{image}` from its registry"), asking).await?;
         Ok(found.descriptor.digest.unwrap_or_default())
+    }
+
+    /// Docker does from 23 on, every Podman does.
+    pub(super) async fn takes_zstd(&self) -> Result<bool, Failure> {
+        let version = self.ask("agree on a version", self.transport.agree()).await?;
+        let newest = (version.major_version, version.minor_version);
+        Ok(newest >= ZSTD || self.transport.is_podman())
     }
 
     pub(super) async fn load_archive(

@@ -40,6 +40,7 @@ use crate::scanner::desired::Desired;
 use crate::scanner::observed::{Note, Observed};
 use crate::scanner::operation::Update;
 use crate::scanner::policy::Credentials;
+use crate::scanner::values::compression::Compression;
 use crate::scanner::values::image::ImageRef;
 use crate::scanner::values::name::Name;
 
@@ -81,6 +82,9 @@ pub trait Engine {
 
     /// Pulls `image`, however long it takes.
     async fn pull(&self, image: &ImageRef, user: Option<&Credentials>) -> Result<(), Failure>;
+
+    /// Whether the engine takes an image archive of this `compression`, as far as that is known without trying.
+    async fn can_load(&self, compression: Compression) -> Result<bool, Failure>;
 
     /// Loads the images of an archive that comes as a stream of bytes, however long it takes.
     async fn load(&self, archive: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Result<(), Failure>;

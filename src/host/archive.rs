@@ -1,4 +1,5 @@
-//! Image archives as `docker save` writes them, plain or compressed with gzip.
+//! Image archives as `docker save` writes them. One that is plain or compressed with gzip is looked into; into the others, which
+//! the engine itself may or may not take, this program cannot look.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -11,16 +12,20 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
+use crate::scanner::values::compression::{Compression, LONGEST_MAGIC};
 use crate::scanner::values::image::ImageRef;
 
 /// The bytes of one piece of the stream to the engine.
 const PIECE: usize = 256 << 10;
 /// The most bytes of a manifest, which has a few hundred for each image.
 const LARGEST_MANIFEST: u64 = 16 << 20;
-/// How gzip begins (RFC 1952).
-const GZIP: [u8; 2] = [0x1f, 0x8b];
+/// The most images that a message names.
+const NAMED: usize = 5;
+/// What an archive must be; never what a parser says of one, since that quotes the file.
+const NO_ARCHIVE: &str = "it is not an archive as docker save writes it";
 
 /// What an archive contains.
+#[derive(Default)]
 struct Content {
     images: Vec<Image>,
     /// Of `index.json`: the ids of its images to an engine that keeps them in containerd.
@@ -53,15 +58,19 @@ pub fn open(path: &Path) -> Result<impl Stream<Item = io::Result<Bytes>> + Send 
     }))
 }
 
-/// Fails unless the archive at `path` contains `image`.
-pub fn check(path: &Path, image: &ImageRef) -> Result<()> {
-    let content = content(path).map_err(|error| unreadable(path, &error))?;
-    if content.has(image) {
-        return Ok(());
-    }
+/// The compression of the archive at `path`. Fails unless the archive contains `image`, where it can be looked into.
+pub fn check(path: &Path, image: &ImageRef) -> Result<Compression> {
+    let (compression, content) = look_into(path, image).map_err(|error| unreadable(path, &error))?;
+    let Some(content) = content.filter(|content| !content.has(image)) else { return Ok(compression) };
     let mut names: Vec<_> = content.images.iter().flat_map(Image::names).collect();
     names.sort_unstable(); // docker save writes them in any order
-    let names = if names.is_empty() { "no image".to_owned() } else { names.join(", ") };
+    let more = names.len().saturating_sub(NAMED);
+    names.truncate(NAMED);
+    let names = match (names.len(), more) {
+        (0, _) => "no image".to_owned(),
+        (_, 0) => names.join(", "),
+        _ => format!("{} and {more} more", names.join(", ")),
+    };
     Err(Error::new(
         Kind::ImageNotFound,
         format!(
@@ -71,30 +80,54 @@ pub fn check(path: &Path, image: &ImageRef) -> Result<()> {
     ))
 }
 
-fn content(path: &Path) -> io::Result<Content> {
-    let mut file = BufReader::new(File::open(path)?);
-    let mut magic = [0; 2];
-    let gzip = file.read_exact(&mut magic).is_ok() && magic == GZIP;
-    io::Seek::rewind(&mut file)?;
-    if gzip { read(&mut MultiGzDecoder::new(file)) } else { read(&mut file) }
+/// The compression of the archive at `path`.
+pub fn compression(path: &Path) -> Result<Compression> {
+    File::open(path)
+        .and_then(|file| compression_of(&mut BufReader::new(file)))
+        .map_err(|error| unreadable(path, &error))
 }
 
-/// Reads through to `manifest.json`, which may be the last entry; `index.json` comes before it, where there is one.
-fn read(archive: &mut dyn Read) -> io::Result<Content> {
-    let mut manifests = Vec::new();
+fn compression_of(file: &mut BufReader<File>) -> io::Result<Compression> {
+    let mut beginning = Vec::new();
+    file.by_ref().take(LONGEST_MAGIC).read_to_end(&mut beginning)?;
+    io::Seek::rewind(file)?;
+    Ok(Compression::of(&beginning))
+}
+
+/// `None`: the archive cannot be looked into.
+fn look_into(path: &Path, image: &ImageRef) -> io::Result<(Compression, Option<Content>)> {
+    let mut file = BufReader::new(File::open(path)?);
+    let compression = compression_of(&mut file)?;
+    let content = match compression {
+        Compression::None => Some(read(&mut file, image)?),
+        Compression::Gzip => Some(read(&mut MultiGzDecoder::new(file), image)?),
+        Compression::Bzip2 | Compression::Xz | Compression::Zstd => None,
+    };
+    Ok((compression, content))
+}
+
+/// Reads until `image` is found. `manifest.json` and `index.json`, where there is one, may come in any order and last, and are
+/// called `./manifest.json` and so on where somebody has packed the archive again.
+fn read(archive: &mut dyn Read, image: &ImageRef) -> io::Result<Content> {
+    let (mut content, mut is_listed) = (Content::default(), false);
     for entry in tar::Archive::new(archive).entries()? {
         let entry = entry?;
         let path = entry.path()?.into_owned();
+        let path = path.strip_prefix(".").unwrap_or(&path);
         let json = entry.take(LARGEST_MANIFEST);
         if path == Path::new("index.json") {
             let index: Value = serde_json::from_reader(json)?;
             let listed = index.get("manifests").and_then(Value::as_array).into_iter().flatten();
-            manifests.extend(listed.filter_map(|it| Some(it.get("digest")?.as_str()?.to_owned())));
+            content.manifests = listed.filter_map(|it| Some(it.get("digest")?.as_str()?.to_owned())).collect();
         } else if path == Path::new("manifest.json") {
-            return Ok(Content { images: serde_json::from_reader(json)?, manifests });
+            content.images = serde_json::from_reader(json)?;
+            is_listed = true;
+        }
+        if is_listed && content.has(image) {
+            break;
         }
     }
-    Err(io::Error::new(io::ErrorKind::InvalidData, "it has no manifest.json, as docker save writes it"))
+    if is_listed { Ok(content) } else { Err(io::Error::new(io::ErrorKind::InvalidData, NO_ARCHIVE)) }
 }
 
 impl Content {
@@ -115,11 +148,12 @@ impl Image {
         self.config.rsplit('/').next().unwrap_or_default().trim_end_matches(".json")
     }
 
+    /// What is a name at least in form: nothing else of the file may be shown.
     fn names(&self) -> Vec<String> {
-        match &self.repo_tags {
-            Some(tags) if !tags.is_empty() => tags.clone(),
-            _ => vec![self.id().chars().take(12).collect()],
-        }
+        let tags = self.repo_tags.iter().flatten().filter(|tag| ImageRef::parse(tag).is_ok());
+        let tags: Vec<_> = tags.cloned().collect();
+        let short_id: String = self.id().chars().take(12).collect();
+        if tags.is_empty() && ImageRef::parse(&short_id).is_ok_and(|id| id.is_id()) { vec![short_id] } else { tags }
     }
 }
 
@@ -129,7 +163,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Error {
         io::ErrorKind::NotFound => (Kind::ImageNotFound, "copy it to the Docker host first"),
         _ => (Kind::ImageNotFound, "give a tar of docker save, plain or gzip"),
     };
-    let reason = error.to_string();
+    let reason = if error.raw_os_error().is_some() { error.to_string() } else { NO_ARCHIVE.to_owned() };
     let reason = reason.split(" (os error").next().unwrap_or(&reason);
     Error::new(kind, format!("image_archive cannot be read: {reason}; {cure}: `{}`", path.display()))
 }
@@ -140,17 +174,27 @@ mod tests {
     use rstest::rstest;
     use serde_json::json;
 
-    /// An archive as Docker 29 writes it when it keeps images in containerd.
-    fn archive() -> tempfile::NamedTempFile {
-        let mut builder = tar::Builder::new(tempfile::NamedTempFile::new().unwrap());
+    /// The entries of an archive as Docker 29 writes it when it keeps images in containerd.
+    fn entries() -> Vec<(&'static str, String)> {
         let index = json!({"manifests": [{"digest": format!("sha256:{}", "a1".repeat(32)), "size": 1}]});
         let manifest = json!([{"Config": format!("blobs/sha256/{}", "b2".repeat(32)), "RepoTags": ["qualys/qcsa:1"]}]);
-        for (name, content) in [("blobs/sha256/1", json!("layer")), ("index.json", index), ("manifest.json", manifest)]
-        {
-            let content = content.to_string();
+        vec![
+            ("blobs/sha256/1", json!("layer").to_string()),
+            ("index.json", index.to_string()),
+            ("manifest.json", manifest.to_string()),
+        ]
+    }
+
+    fn archive(entries: &[(&str, String)], prefix: &str) -> tempfile::NamedTempFile {
+        let mut builder = tar::Builder::new(tempfile::NamedTempFile::new().unwrap());
+        for (name, content) in entries {
             let mut header = tar::Header::new_gnu();
             header.set_size(content.len() as u64);
-            builder.append_data(&mut header, name, content.as_bytes()).unwrap();
+            // `append_data` would drop the `./`.
+            let name = format!("{prefix}{name}");
+            header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_cksum();
+            builder.append(&header, content.as_bytes()).unwrap();
         }
         builder.into_inner().unwrap()
     }
@@ -164,7 +208,49 @@ mod tests {
     #[case::other_tag("qualys/qcsa:2", false)]
     #[case::other_id("c3c3c3c3c3c3", false)]
     fn an_image_goes_by_its_tag_its_config_or_its_manifest(#[case] image: &str, #[case] held: bool) {
-        let checked = check(archive().path(), &ImageRef::parse(image).unwrap());
-        assert_eq!(checked.is_ok(), held, "{checked:?}");
+        let image = ImageRef::parse(image).unwrap();
+        let mut turned = entries();
+        turned.reverse();
+        for (entries, prefix) in [(entries(), ""), (entries(), "./"), (turned, "./")] {
+            let checked = check(archive(&entries, prefix).path(), &image);
+            assert_eq!(checked.is_ok(), held, "{checked:?}");
+        }
+    }
+
+    #[rstest]
+    #[case::no_tar(b"canary canary canary".repeat(100))]
+    #[case::short(b"canary".to_vec())]
+    #[case::empty(Vec::new())]
+    #[case::cut_gzip(b"\x1f\x8b\x08canary".to_vec())]
+    #[case::manifest(packed("manifest.json", "\"canary\""))]
+    #[case::manifest_of_another_kind(packed("manifest.json", "[{\"Config\": [\"canary\"]}]"))]
+    #[case::index(packed("index.json", "canary"))]
+    #[case::tags(packed("manifest.json", "[{\"Config\": \"CANARY canary\", \"RepoTags\": [\"canary canary\"]}]"))]
+    fn nothing_of_a_file_that_is_no_archive_is_shown(#[case] content: Vec<u8>) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), content).unwrap();
+        let error = check(file.path(), &ImageRef::parse("qualys/qcsa:1").unwrap()).unwrap_err();
+        assert_eq!(error.kind, Kind::ImageNotFound);
+        assert!(!error.message.to_lowercase().contains("canary"), "{error}");
+    }
+
+    #[test]
+    fn not_all_of_many_names_are_shown() {
+        let tags: Vec<_> = (10..99).map(|tag| format!("a:{tag}")).collect();
+        let manifest = json!([{"Config": "x", "RepoTags": tags}]).to_string();
+        let archive = archive(&[("manifest.json", manifest)], "");
+        let message = check(archive.path(), &ImageRef::parse("b:1").unwrap()).unwrap_err().message;
+        assert!(message.contains("it contains a:10, a:11, a:12, a:13, a:14 and 84 more; "), "{message}");
+    }
+
+    #[test]
+    fn one_that_cannot_be_looked_into_says_how_it_is_compressed() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"\xfd7zXZ\x00 and so on").unwrap();
+        assert_eq!(check(file.path(), &ImageRef::parse("a:1").unwrap()), Ok(Compression::Xz));
+    }
+
+    fn packed(name: &str, content: &str) -> Vec<u8> {
+        std::fs::read(archive(&[(name, content.to_owned())], "").path()).unwrap()
     }
 }

@@ -1,6 +1,7 @@
 //! The source of the desired image: the engine has it, or an archive or a registry does.
 
 use std::cell::RefCell;
+use std::path::Path;
 
 use anyhow::{Result, anyhow};
 
@@ -12,6 +13,7 @@ use crate::scanner::desired::{Desired, Request};
 use crate::scanner::operation::Operation;
 use crate::scanner::plan::Plan;
 use crate::scanner::policy::Pull;
+use crate::scanner::values::compression::Compression;
 use crate::scanner::values::image::{ImageRef, WantedImage};
 
 /// The images that a task names. Each is looked up, loaded or pulled once, however many scanners use it.
@@ -74,7 +76,10 @@ impl<'a, E: Engine> Images<'a, E> {
                 WantedImage::ToPull
             }
             (None, Some(path)) => {
-                archive::check(path, image)?;
+                let compression = archive::check(path, image)?;
+                if !self.engine.can_load(compression).await? {
+                    return Err(cannot_load(path, compression, "this engine is too old for that").into());
+                }
                 WantedImage::ToLoad
             }
             (None, None) if image.is_id() => {
@@ -100,12 +105,25 @@ impl<'a, E: Engine> Images<'a, E> {
     pub async fn fetch(&self, request: &Request, operation: &Operation) -> Result<()> {
         let Some(desired) = wanted(request) else { return Ok(()) };
         if let (Operation::LoadImage, Some(path)) = (operation, &request.policy.image_archive) {
-            self.engine.load(archive::open(path)?).await?;
+            self.load(path).await?;
         } else {
             let pulled = self.engine.pull(&desired.image, request.policy.credentials.as_ref()).await;
             pulled.map_err(|failure| not_pulled(desired, &failure))?;
         }
         Ok(())
+    }
+
+    async fn load(&self, path: &Path) -> Result<()> {
+        let compression = archive::compression(path)?;
+        let loaded = self.engine.load(archive::open(path)?).await;
+        match (compression, loaded) {
+            (Compression::None | Compression::Gzip, loaded) => Ok(loaded?),
+            // Only the engine knows whether it can decompress this, and it says so only now.
+            (compression, Err(failure)) if matches!(failure.root(), Failure::Refused { .. }) => {
+                Err(cannot_load(path, compression, &failure.root().to_string()).into())
+            }
+            (_, loaded) => Ok(loaded?),
+        }
     }
 
     /// Looks up the image that `operation` fetched.
@@ -145,6 +163,17 @@ impl<'a, E: Engine> Images<'a, E> {
         let newest = self.engine.registry_digest(&desired.image, request.policy.credentials.as_ref()).await;
         Ok(newest.map_err(|failure| not_pulled(desired, &failure))?)
     }
+}
+
+/// The engine does not take an archive of this `compression`.
+fn cannot_load(path: &Path, compression: Compression, why: &str) -> Error {
+    let install = if compression == Compression::Xz { "install xz-utils on the Docker host, or " } else { "" };
+    let message = format!(
+        "the engine cannot load the image_archive, which is compressed with {compression} ({why}); \
+         {install}give it plain or compressed with gzip: `{}`",
+        path.display()
+    );
+    Error::new(Kind::Unsupported, message)
 }
 
 /// Whether there may be a newer image to pull: an id always names the same image.

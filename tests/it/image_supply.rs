@@ -9,7 +9,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Engine, Module, PASSWORD, Proxy, Registry, Scanner, USER, stdout};
+use crate::support::{Engine, Module, PASSWORD, Proxy, Registry, Scanner, USER, foretold, stdout, untouched};
 
 #[rstest]
 fn an_archive_is_loaded_where_the_image_is_missing(
@@ -50,6 +50,53 @@ fn an_archive_is_loaded_where_the_image_is_missing(
     scanner.module().arg("image", image).arg("image_archive", "/nonexistent.tar").run().unchanged();
 }
 
+/// Unpacked and packed again: the entries are called `./manifest.json` and so on, in any order.
+#[rstest]
+#[case::packed_again("tar -xf image.tar -C content && tar -cf image.tar -C content .")]
+#[case::last_first(
+    "tar -xf image.tar -C content && (cd content && find . -type f | sort -r) | tar -cf image.tar -C content -T -"
+)]
+#[case::bzip2("bzip2 image.tar && mv image.tar.bz2 image.tar")]
+#[case::xz("xz image.tar && mv image.tar.xz image.tar")]
+fn an_archive_is_loaded_in_each_form_that_docker_load_takes(#[case] change: &str) {
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
+    let archive = Archive::of(&engine, &["qualys/qcsa:2"]);
+    let script = format!("mkdir content && {change}");
+    stdout(Command::new("sh").args(["-c", &script]).current_dir(archive.directory.path()));
+    engine.docker(&["rmi", "qualys/qcsa:2"]);
+    let scanner = Scanner::new(&engine);
+    let task = || scanner.module().args(json!({"image": "qualys/qcsa:2", "image_archive": archive.path()}));
+    assert_eq!(foretold(&scanner, task).changed().actions()[0], "load_image");
+    foretold(&scanner, task).unchanged();
+}
+
+/// Docker before 23 does not take zstd, and none takes xz where that program is missing or the file is damaged.
+#[rstest]
+#[case::zstd("zstd", b"\x28\xb5\x2f\xfd canary", true)]
+#[case::damaged_xz("xz", b"\xfd7zXZ\x00 canary", false)]
+#[case::damaged_bzip2("bzip2", b"BZh91AY canary", false)]
+fn a_compression_that_the_engine_cannot_take_is_named(
+    #[case] compression: &str,
+    #[case] content: &[u8],
+    #[case] is_known_before: bool,
+) {
+    let scanner = Scanner::new(Engine::shared());
+    let archive = Archive::of(scanner.engine, &["qualys/qcsa:2"]);
+    fs::write(&archive.path, content).unwrap();
+    let task =
+        || scanner.module().args(json!({"image": "qualys/other:1", "image_archive": archive.path(), "timeout": 1}));
+    // Only the engine knows what is in it, when it reads it.
+    let reply = if is_known_before { foretold(&scanner, task) } else { task().disturbed().run() };
+    let message = untouched(&scanner, || reply).refused("unsupported");
+    assert!(
+        message.contains(&format!("compressed with {compression}"))
+            && message.ends_with(&format!("`{}`", archive.path())),
+        "{message}"
+    );
+    assert!(message.contains("plain or compressed with gzip") && !message.contains("canary"), "{message}");
+    assert!(!scanner.shared_dir().exists());
+}
+
 #[test]
 fn an_archive_that_cannot_help_is_refused_with_what_it_holds() {
     let engine = Engine::shared();
@@ -75,11 +122,13 @@ fn an_archive_that_cannot_help_is_refused_with_what_it_holds() {
     assert!(message.contains("copy it to the Docker host first"), "{message}");
     assert!(message.ends_with("`/nonexistent/image.tar`"), "{message}");
 
-    for (name, content) in [("text.tar", &b"no archive"[..]), ("empty.tar", b""), ("cut.tgz", b"\x1f\x8b\x08\x00")] {
+    let text = b"canary ".repeat(200);
+    for (name, content) in [("text.tar", &text[..]), ("empty.tar", b""), ("cut.tgz", b"\x1f\x8b\x08\x00")] {
         let path = archive.directory.path().join(name);
         fs::write(&path, content).unwrap();
         let message = refused("qualys/other:1", &path);
         assert!(message.contains("give a tar of docker save, plain or gzip"), "{message}");
+        assert!(!message.contains("canary"), "{message}");
     }
     refused("qualys/other:1", archive.directory.path());
     let message = scanner.module().arg("image_archive", "image.tar").run().refused("invalid_arguments");

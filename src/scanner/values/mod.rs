@@ -2,6 +2,7 @@
 
 pub mod capacity;
 pub mod code;
+pub mod compression;
 pub mod directory;
 pub mod environment;
 pub mod image;
