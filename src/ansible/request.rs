@@ -27,6 +27,9 @@ use crate::secret::{self, Secret};
 const RUN_STATE_OPTIONS: &[&str] =
     &["name", "overcommit", "state", "restart", "purge", "settle", "stop_timeout", "docker_host", "timeout"];
 
+/// The labels that say what a replacement is about.
+const RESERVED_LABELS: &str = "qcss_scanner.";
+
 /// The request that the `valid` options of one scanner describe.
 pub fn parse(valid: Valid) -> Result<Request> {
     let arguments = &Arguments::new(valid.values, valid.given)?;
@@ -69,7 +72,7 @@ fn parse_desired(arguments: &Arguments, code: &str, url: &str, image: &str, limi
         env: parse_env(arguments.env.as_ref())?,
         restart_policy: given(&arguments.restart_policy).map(|policy| RestartPolicy::parse(&policy)).transpose()?,
         privileged: arguments.privileged,
-        labels: strings("labels", arguments.labels.as_ref())?,
+        labels: parse_labels(arguments.labels.as_ref())?,
     })
 }
 
@@ -157,6 +160,17 @@ fn parse_env(env: Option<&BTreeMap<String, Value>>) -> Result<Environment> {
         parsed.set(&name, value);
     }
     Ok(parsed)
+}
+
+fn parse_labels(labels: Option<&BTreeMap<String, Value>>) -> Result<BTreeMap<String, String>> {
+    let labels = strings("labels", labels)?;
+    match labels.keys().find(|label| label.starts_with(RESERVED_LABELS)) {
+        Some(reserved) => Err(Error::invalid(format!(
+            "labels must not begin with {RESERVED_LABELS}, which this module keeps for its own; choose another name than: \
+             `{reserved}`"
+        ))),
+        None => Ok(labels),
+    }
 }
 
 /// The entries of a dict option whose values must be strings: YAML would turn `yes`, `010` and `1.10` into something else.

@@ -61,6 +61,7 @@ pub struct Config {
 pub struct HostConfig {
     pub memory: Option<i64>,
     pub memory_swap: Option<i64>,
+    pub memory_reservation: Option<i64>,
     pub nano_cpus: Option<i64>,
     pub cpu_quota: Option<i64>,
     pub cpu_period: Option<i64>,

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::answer::{Container, HostConfig, MountPoint, RestartPolicy as Policy, State};
 use crate::scanner::observed::{Note, Observed, Status};
 use crate::scanner::values::environment::{self, Environment};
-use crate::scanner::values::limits::{ActualLimits, Cpus, MemorySwap};
+use crate::scanner::values::limits::{ActualLimits, GivenCpus, MemorySwap};
 use crate::scanner::values::mount::{self, Mount};
 use crate::scanner::values::proxy::remember_credentials;
 use crate::scanner::values::restart_policy::RestartPolicy;
@@ -25,9 +25,6 @@ pub const NOTE: &[&str] = &[REPLACES, WAS_UP, RESTART_POLICY];
 
 /// The network that Podman's containers are on by default.
 pub const PODMANS_DEFAULT: &str = "podman";
-
-/// The kernel's period, in microseconds, where a quota comes without one.
-const DEFAULT_PERIOD: u64 = 100_000;
 
 impl Container {
     /// The image's id, with `sha256:` (which Podman leaves out).
@@ -157,15 +154,13 @@ fn limits(config: &HostConfig) -> ActualLimits {
         Some(swap) if swap < 0 => MemorySwap::Unlimited,
         swap => MemorySwap::Bytes(positive(swap).unwrap_or(memory.saturating_mul(2))),
     });
-    match (positive(config.nano_cpus), positive(config.cpu_quota)) {
-        (Some(nano), _) => ActualLimits { memory, memory_swap, cpus: Some(Cpus::from_nano(nano)), cpu_period: None },
-        (None, Some(quota)) => {
-            let period = positive(config.cpu_period).unwrap_or(DEFAULT_PERIOD);
-            let cpus = Some(Cpus::from_quota(quota, period));
-            ActualLimits { memory, memory_swap, cpus, cpu_period: Some(period) }
-        }
-        (None, None) => ActualLimits { memory, memory_swap, cpus: None, cpu_period: None },
-    }
+    let given = GivenCpus {
+        nano: positive(config.nano_cpus).unwrap_or_default(),
+        quota: config.cpu_quota.unwrap_or_default(),
+        period: positive(config.cpu_period).unwrap_or_default(),
+    };
+    let memory_reservation = positive(config.memory_reservation);
+    ActualLimits { memory, memory_swap, memory_reservation, ..ActualLimits::default() }.with_cpus(given)
 }
 
 fn restart_policy(policy: &Policy) -> RestartPolicy {

@@ -174,8 +174,8 @@ mod tests {
 
     fn allocation(name: &str, gib: u64, nano: u64) -> Allocation {
         let memory_swap = Some(MemorySwap::Bytes(gib << 31));
-        let limits =
-            ActualLimits { memory: Some(gib << 30), memory_swap, cpus: Some(Cpus::from_nano(nano)), cpu_period: None };
+        let cpus = Some(Cpus::from_nano(nano));
+        let limits = ActualLimits { memory: Some(gib << 30), memory_swap, cpus, ..ActualLimits::default() };
         Allocation::new(name, &limits)
     }
 

@@ -7,7 +7,7 @@ use super::observed::Observed;
 use super::operation::{Change, Update};
 use super::values::environment::{self, Environment};
 use super::values::image::WantedImage;
-use super::values::limits::{ActualLimits, Limits, MemorySwap};
+use super::values::limits::{ActualLimits, Cpus, Limits, MemorySwap};
 use super::values::mount;
 use crate::secret::MASK;
 
@@ -212,7 +212,9 @@ impl List {
     }
 
     fn limits(&mut self, wanted: &Limits, actual: &ActualLimits, live: impl Fn(Change) -> Way, engine: EngineTraits) {
-        let ActualLimits { memory: _, memory_swap: _, cpus: _, cpu_period: _ } = actual; // each of them below
+        // Each of them below, but for what a replacement must heed (`super::feasibility`).
+        let ActualLimits { memory: _, memory_swap: _, cpus: _, cpu_period: _, cpus_lapse, memory_reservation: _ } =
+            actual;
         // Engines have no call that takes a limit away.
         let way = |change: Option<Change>| change.map_or(Way::Replace, &live);
         let (memory, swap, cpus) = (wanted.memory(), wanted.memory_swap(), wanted.cpus);
@@ -228,9 +230,13 @@ impl List {
         };
         let same = actual.memory_swap == swap || cannot_tell;
         self.add("memory_swap", shown(actual.memory_swap), shown(swap), same, way(change));
-        let shown = |cpus: Option<super::values::limits::Cpus>| cpus.map(super::values::limits::Cpus::to_f64);
-        let change = cpus.map(|cpus| Change::Cpus(cpus, actual.cpu_period));
-        self.add("cpus", shown(actual.cpus), shown(cpus), actual.has_cpus(cpus), way(change));
+        let before = actual.cpus.map(|cpus| match cpus_lapse {
+            false => json!(cpus.to_f64()),
+            true => json!(format!("{cpus} (not enforced, or only until the next start)")),
+        });
+        let change = cpus.filter(|cpus| actual.can_be_given(*cpus));
+        let change = change.map(|cpus| Change::Cpus(cpus, actual.cpu_period));
+        self.add("cpus", before, cpus.map(Cpus::to_f64), actual.has_cpus(cpus), way(change));
     }
 }
 

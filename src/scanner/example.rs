@@ -7,7 +7,7 @@ use super::observed::{Observed, Status};
 use super::values::directory::Mode;
 use super::values::environment::Environment;
 use super::values::image::WantedImage;
-use super::values::limits::{ActualLimits, Cpus, MemorySwap};
+use super::values::limits::{ActualLimits, Cpus, GivenCpus, MemorySwap};
 use super::values::mount::{self, Mount};
 use super::values::restart_policy::RestartPolicy;
 
@@ -119,9 +119,18 @@ impl Observed {
     }
 
     /// With CPUs in the kernel's terms, in microseconds.
-    pub(crate) fn quota(mut self, quota: u64, period: u64) -> Self {
-        self.limits.cpus = Some(Cpus::from_quota(quota, period));
-        self.limits.cpu_period = Some(period);
+    pub(crate) fn quota(self, quota: i64, period: u64) -> Self {
+        self.given_cpus(0, quota, period)
+    }
+
+    pub(crate) fn given_cpus(mut self, nano: u64, quota: i64, period: u64) -> Self {
+        self.limits = self.limits.with_cpus(GivenCpus { nano, quota, period });
+        self
+    }
+
+    /// With a memory reservation, in bytes.
+    pub(crate) fn reserved(mut self, bytes: u64) -> Self {
+        self.limits.memory_reservation = Some(bytes);
         self
     }
 

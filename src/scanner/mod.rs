@@ -15,6 +15,7 @@ pub mod compare;
 pub mod desired;
 #[cfg(test)]
 pub(crate) mod example;
+mod feasibility;
 pub mod inventory;
 pub mod known_messages;
 pub mod observation;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::compare::{Comparison, Verdict, Way, compare, describe, live_update};
 use super::desired::{Desired, Request};
+use super::feasibility;
 use super::observation::{Observation, OnHost};
 use super::observed::{Observed, Status};
 use super::operation::{Operation, Role, Update};
@@ -85,6 +86,9 @@ impl Plan {
             (State::Stopped, None, None) => {}
             (State::Started | State::Present, None, None) if observation.stranger.is_some() => {}
             (State::Started | State::Present, None, None) => return Err(refusal::no_such_scanner(request)),
+        }
+        if let Some(observed) = observation.observed.as_ref().filter(|_| request.policy.state != State::Absent) {
+            feasibility::check(&plan.operations, request.desired.as_ref(), observed)?;
         }
         plan.say_each_field_once();
         let is_missing = observation.observed.is_none() && request.policy.state != State::Absent;
@@ -309,21 +313,9 @@ impl Plan {
             }
             (State::Started, Status::Paused) => self.add(Operation::Unpause, "state", before, State::Started.word()),
             (State::Stopped, status) if status.is_up() => {
-                if observed.auto_remove {
-                    return Err(refusal::vanishes(
-                        observed,
-                        "a stop would remove it; use state=absent if that is meant",
-                    ));
-                }
                 self.add(Operation::Stop(Role::Scanner), "state", before, State::Stopped.word());
             }
             (State::Started | State::Present, status) if policy.restart && status.is_up() && unchanged => {
-                if observed.auto_remove {
-                    return Err(refusal::vanishes(
-                        observed,
-                        "a restart would remove it; use recreate=never and restart=no",
-                    ));
-                }
                 self.add(Operation::Restart, "restart", false, true);
                 self.settle(policy);
             }

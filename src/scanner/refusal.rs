@@ -41,6 +41,10 @@ pub fn stranger(name: &str) -> Error {
 
 /// Refuses a replacement because of `fields` where the task forbids it, or where it could not be undone.
 pub(super) fn refuse_replacement(policy: &Policy, observed: &Observed, fields: &[&str]) -> Result<()> {
+    if observed.auto_remove {
+        let what = if fields.is_empty() { "recreate" } else { &fields.join(", ") };
+        return Err(vanishes(observed, &format!("a replacement ({what}) that fails could not be undone")));
+    }
     if policy.recreate == Recreate::Never {
         return Err(Error::new(
             Kind::NeedsReplacement,
@@ -51,19 +55,16 @@ pub(super) fn refuse_replacement(policy: &Policy, observed: &Observed, fields: &
             ),
         ));
     }
-    if observed.auto_remove {
-        let what = if fields.is_empty() { "recreate".to_owned() } else { fields.join(", ") };
-        return Err(vanishes(
-            observed,
-            &format!("a replacement ({what}) that fails could not be undone; remove it first with state=absent"),
-        ));
-    }
     Ok(())
 }
 
-/// A scanner that an engine removes as soon as it stops.
+/// A scanner that an engine removes as soon as it stops: `why` it cannot be as desired.
 pub(super) fn vanishes(observed: &Observed, why: &str) -> Error {
-    let message = format!("the scanner was started with --rm, so that {why}: `{}`", observed.name);
+    let message = format!(
+        "the scanner was started with --rm, so that {why}; remove it first with state=absent, and let the next task make it \
+         anew: `{}`",
+        observed.name
+    );
     Error::new(Kind::NeedsReplacement, message)
 }
 

@@ -33,6 +33,9 @@ const MIB: u64 = 1 << 20;
 #[case::cpus_down("--cpus 1.5", json!({"cpus": "0.25"}), json!([["cpus", 1.5, 0.25]]))]
 #[case::cpus_given_as_quota("--cpu-period 50000 --cpu-quota 25000", json!({"cpus": 1}), json!([["cpus", 0.5, 1.0]]))]
 #[case::cpus_given_as_quota_alone("--cpu-quota 50000", json!({"cpus": 0.25}), json!([["cpus", 0.5, 0.25]]))]
+#[case::cpu_period_alone("--cpu-period 50000", json!({"cpus": 1}), json!([["cpus", null, 1.0]]))]
+#[case::cpu_quota_tiny("--cpu-quota 1000 --cpu-period 1000000", json!({"cpus": 1}), json!([["cpus", 0.001, 1.0]]))]
+#[case::cpu_quota_that_says_no_limit("--cpu-quota=-1", json!({"cpus": 1}), json!([["cpus", null, 1.0]]))]
 #[case::policy_set("", json!({"restart_policy": "unless-stopped"}), json!([["restart_policy", "no", "unless-stopped"]]))]
 #[case::policy_off("--restart always", json!({"restart_policy": false}), json!([["restart_policy", "always", "no"]]))]
 #[case::policy_count("--restart on-failure:3", json!({"restart_policy": "on-failure:5"}),
@@ -90,6 +93,9 @@ fn is_updated_without_being_started(#[case] status: &str) {
     json!([["memory", 64 * MIB, null], ["memory_swap", 128 * MIB, null]]))]
 #[case::cpus_taken_away("--memory 64M --cpus 1", json!({"memory": "64M"}), json!([["cpus", 1.0, null]]))]
 #[case::cpu_quota_taken_away("--cpu-quota 50000", json!({}), json!([["cpus", 0.5, null]]))]
+#[case::cpu_period_too_short_for_so_few("--cpu-quota 1000 --cpu-period 1000", json!({"cpus": 0.5}),
+    json!([["cpus", 1.0, 0.5]]))]
+#[case::cpu_period_alone_too_short("--cpu-period 10000", json!({"cpus": 0.05}), json!([["cpus", null, 0.05]]))]
 #[case::one_more_and_one_less("--cpus 1", json!({"memory": "64M"}),
     json!([["memory", null, 64 * MIB], ["memory_swap", null, 128 * MIB], ["cpus", 1.0, null]]))]
 #[case::image("", json!({"image": "qualys/qcsa:2"}), json!([["image", "qualys/qcsa:1", "qualys/qcsa:2"]]))]
@@ -294,7 +300,7 @@ fn triples(differences: &Value) -> impl Iterator<Item = (&str, &Value, &Value)> 
 }
 
 /// `[field, before, after]` or `[field, before, after, way]` as `differences` has them.
-fn by_way(way: &str, differences: &Value) -> Value {
+pub fn by_way(way: &str, differences: &Value) -> Value {
     let differences = differences.as_array().unwrap().iter();
     differences.map(|it| json!({"field": it[0], "before": it[1], "after": it[2], "way": way})).collect()
 }
@@ -318,10 +324,14 @@ fn cgroup(scanner: &Scanner, controller: &str, [v1, v2]: &[&str; 2]) -> String {
     scanner.engine.docker(&["exec", &scanner.name, "sh", "-c", &command])
 }
 
-fn cpus(scanner: &Scanner) -> f64 {
+/// The CPUs that the kernel gives the scanner, negative for no limit.
+pub fn cpus(scanner: &Scanner) -> f64 {
     let v1 = |file| cgroup(scanner, "cpu", &[file, "cpu.max"]);
     let (quota, period) = (v1("cpu.cfs_quota_us"), v1("cpu.cfs_period_us"));
     let number = |text: &str, index| text.split(' ').nth(index).unwrap().parse::<f64>().unwrap();
+    if quota.starts_with("max") {
+        return -1.0;
+    }
     number(&quota, 0) / number(&period, usize::from(period.contains(' ')))
 }
 

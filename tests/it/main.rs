@@ -47,6 +47,8 @@ mod late;
 #[cfg(test)]
 mod layout;
 #[cfg(test)]
+mod limits_by_hand;
+#[cfg(test)]
 mod locks;
 #[cfg(test)]
 mod neighbours;

@@ -63,6 +63,10 @@ fn a_container_that_is_no_scanner(#[values("started", "present", "stopped", "abs
 #[case::cpus(json!({"cpus": 0.001}), "got: `0.001`")]
 #[case::cpus_negative(json!({"cpus": "-1"}), "got: `-1`")]
 #[case::cpus_beyond_the_host(json!({"cpus": 4096}), "CPUs of the host, got: `4096`")]
+#[case::memory_empty(json!({"memory": ""}), "for no limit give 0, or leave it out, got: ``")]
+#[case::memory_nothing(json!({"memory": "0%"}), "for no limit give 0, or leave it out, got: `0%`")]
+#[case::swap_empty(json!({"memory": "1g", "memory_swap": " "}), "for no limit give 0, or leave it out, got: ``")]
+#[case::cpus_empty(json!({"cpus": ""}), "for no limit give 0, or leave it out, got: ``")]
 #[case::proxy(json!({"https_proxy": "http://canary-user:canary-pass@proxy:3128"}), "before it")]
 #[case::polling(json!({"polling_interval": 29}), "got: `29`")]
 #[case::update(json!({"update_interval": 241}), "got: `241`")]
@@ -78,6 +82,7 @@ fn a_container_that_is_no_scanner(#[values("started", "present", "stopped", "abs
 #[case::restart_policy(json!({"restart_policy": "sometimes"}), "got: sometimes")]
 #[case::privileged(json!({"privileged": "maybe"}), "is not a valid boolean.")]
 #[case::labels(json!({"labels": {"a": true}}), "put the value in quotes of: `a`")]
+#[case::labels_reserved(json!({"labels": {"qcss_scanner.replaces": "x"}}), "another name than: `qcss_scanner.replaces`")]
 #[case::pull(json!({"pull": "newer"}), "value of pull must be one of: missing, always, never, got: newer")]
 #[case::state(json!({"state": "running"}), "value of state must be one of: started, present, stopped, absent, got: running")]
 #[case::recreate(json!({"recreate": "maybe"}), "value of recreate must be one of: auto, always, never, got: maybe")]
@@ -282,15 +287,21 @@ fn a_limit_that_the_engine_refuses() {
 }
 
 #[rstest]
-#[case("stopped", "started", json!({"restart": true}))]
-#[case("stop", "stopped", json!({}))]
-#[case("replacement", "started", json!({"env": {"A": "1"}}))]
-#[case("replacement", "started", json!({"recreate": "always"}))]
+#[case("a restart would remove it", "started", json!({"restart": true}))]
+#[case("a stop would remove it", "stopped", json!({}))]
+#[case("a replacement (env)", "started", json!({"env": {"A": "1"}}))]
+#[case("a replacement (env)", "started", json!({"env": {"A": "1"}, "recreate": "never"}))]
+#[case("a replacement (recreate)", "started", json!({"recreate": "always"}))]
+#[case("it cannot have a restart policy", "present", json!({"restart_policy": "always"}))]
+#[case("it cannot have a restart policy", "started", json!({"restart_policy": "on-failure:3", "memory": "64M"}))]
 fn what_would_lose_a_scanner_that_removes_itself(#[case] named: &str, #[case] state: &str, #[case] options: Value) {
     let scanner = Scanner::new(Engine::shared());
     scanner.by_hand(&["--rm"]);
     let message = refused(&scanner, "needs_replacement", || scanner.module().args(options.clone()).arg("state", state));
-    assert!(message.contains("--rm") && (named == "stopped" || message.contains(named)), "{message}");
+    assert!(message.contains("--rm") && message.contains(named), "{message}");
+    assert!(message.contains("remove it first with state=absent"), "{message}");
+    // What does not end it goes on as usual.
+    foretold(&scanner, || scanner.module().args(json!({"cpus": 1, "restart_policy": "no"}))).changed();
     foretold(&scanner, || scanner.module().arg("state", "absent")).changed();
     assert_eq!(scanner.ids(), [""; 0]);
 }

@@ -265,10 +265,13 @@ fn a_replacement_that_fails_puts_the_old_one_back(
 fn a_replacement_that_cannot_even_be_made_changes_nothing() {
     let scanner = Scanner::new(Engine::shared());
     let volume = format!("gone-{}", scanner.name);
-    scanner.by_hand(&["--network", "bridge", "-v", &format!("{volume}:/gone")]);
-    // More memory than a reservation that is carried over, which the engine refuses to make.
-    scanner.engine.docker(&["update", "--memory-reservation", "64M", &scanner.name]);
-    let options = json!({"memory": "32M", "env": {"A": "1"}});
+    let gone = scanner.shared_dir().with_file_name("gone");
+    fs::create_dir(&gone).unwrap();
+    let mount = format!("--mount type=bind,source={},target=/mnt", gone.display());
+    scanner.by_hand(&["--network", "bridge", "-v", &format!("{volume}:/gone"), &mount]);
+    // A mount that is carried over, and with which the engine makes no container any more.
+    fs::remove_dir(&gone).unwrap();
+    let options = json!({"env": {"A": "1"}});
     let reply = untouched(&scanner, || scanner.module().args(options).run());
     assert_eq!((&reply["changed"], &reply["rolled_back"]), (&json!(false), &json!(true)), "{reply:#?}");
     let message = reply.refused("engine_error");

@@ -28,7 +28,7 @@ fn of_the_task() {
                 json!(" 1024M "),
             ],
         ),
-        ("memory_swap", vec![json!("2G"), json!(2_147_483_648_u64), json!("2048m"), json!(null), json!(""), json!(0)]),
+        ("memory_swap", vec![json!("2G"), json!(2_147_483_648_u64), json!("2048m"), json!(null)]),
         ("cpus", vec![json!(1), json!(1.0), json!("1"), json!("1.00"), json!("1e0")]),
         ("restart_policy", vec![json!("on-failure"), json!("on-failure:0"), json!(null), json!("")]),
         ("refresh_interval", vec![json!(60), json!("60"), json!(60.0)]),

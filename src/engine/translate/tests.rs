@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use super::super::fixtures::{self, container};
 use super::*;
+use crate::scanner::values::limits::Cpus;
 
 /// What is seen of the fixture `name` after `change`.
 fn observed(name: &str, change: impl Fn(&mut Value)) -> Observed {
@@ -22,7 +23,7 @@ fn the_vendors_limited_sample_as_docker_reports_it() {
             memory: Some(1 << 30),
             memory_swap: Some(MemorySwap::Bytes(2 << 30)),
             cpus: Some(Cpus::from_nano(1_000_000_000)),
-            cpu_period: None,
+            ..ActualLimits::default()
         }
     );
     assert!(seen.mount(mount::SHARED).unwrap().serves("/usr/qualys/shared", true));
@@ -44,6 +45,7 @@ fn a_rich_scanner_as_docker_reports_it() {
             memory_swap: Some(MemorySwap::Unlimited),
             cpus: Some(Cpus::from_nano(1_500_000_000)),
             cpu_period: Some(100_000),
+            ..ActualLimits::default()
         }
     );
     let (shared, private) = (seen.mount(mount::SHARED).unwrap(), seen.mount(mount::PRIVATE).unwrap());
@@ -104,11 +106,21 @@ fn each_time(#[case] text: &str, #[case] expected: Option<&str>) {
 #[case::quota_without_period(json!({"CpuQuota": 50_000}), ActualLimits {
     cpus: Some(Cpus::from_nano(500_000_000)), cpu_period: Some(100_000), ..ActualLimits::default()
 })]
-#[case::quota_taken_away(json!({"CpuQuota": -1, "CpuPeriod": 100_000}), ActualLimits::default())]
+#[case::quota_taken_away(json!({"CpuQuota": -1, "CpuPeriod": 100_000}), ActualLimits {
+    cpu_period: Some(100_000), ..ActualLimits::default()
+})]
+#[case::cpus_beside_no_quota(json!({"NanoCpus": 1_000_000_000, "CpuQuota": -1}), ActualLimits {
+    cpus: Some(Cpus::from_nano(1_000_000_000)), cpus_lapse: true, ..ActualLimits::default()
+})]
+#[case::reservation(json!({"MemoryReservation": 16_777_216}), ActualLimits {
+    memory_reservation: Some(16 << 20), ..ActualLimits::default()
+})]
 #[case::podman_fills_both(json!({"NanoCpus": 1_500_000_000, "CpuQuota": 150_000, "CpuPeriod": 100_000}), ActualLimits {
     cpus: Some(Cpus::from_nano(1_500_000_000)), ..ActualLimits::default()
 })]
-#[case::nonsense(json!({"Memory": -5, "NanoCpus": -1, "CpuQuota": -7, "CpuPeriod": -1}), ActualLimits::default())]
+#[case::nonsense(json!({"Memory": -5, "NanoCpus": -1, "CpuQuota": -7, "CpuPeriod": -1}), ActualLimits {
+    cpu_period: Some(100_000), ..ActualLimits::default()
+})]
 fn each_form_of_limits(#[case] host_config: Value, #[case] expected: ActualLimits) {
     assert_eq!(observed("limited", |json| json["HostConfig"] = host_config.clone()).limits, expected);
 }

@@ -59,6 +59,8 @@ fn limited() -> Value {
 #[case::quota(json!({"cpus": 1.5}), by_hand().quota(150_000, 100_000))]
 #[case::quota_of_another_period(json!({"cpus": "0.5"}), by_hand().quota(25_000, 50_000))]
 #[case::quota_as_near_as_microseconds_get(json!({"cpus": 0.333_333_333}), by_hand().quota(33_333, 100_000))]
+#[case::period_alone(json!({}), by_hand().quota(0, 50_000))]
+#[case::quota_that_says_no_limit(json!({}), by_hand().quota(-1, 0))]
 #[case::url_by_name(json!({"qualys_url": "us2"}), by_hand().with_env("QUALYS_URL", "https://QUALYSGUARD.qg2.apps.qualys.com/"))]
 #[case::image_by_another_name(json!({"image": "6715167e4412"}), by_hand().with_image("qualys/qcsa:latest", "sha256:1111"))]
 #[case::flags_of_mounts(json!({}), by_hand().with_mount("/usr/qualys/shared/", "/usr/local/qualys/", "rw,Z"))]
@@ -120,6 +122,11 @@ fn means_the_same(#[case] options: Value, #[case] observed: Observed) {
     r#"memory_swap: "unlimited" -> 2147483648 by Update"#)]
 #[case::cpus(json!({"cpus": "1.5"}), by_hand().limited(0, 0, 1_000_000_000), "cpus: 1.0 -> 1.5 by Update")]
 #[case::quota(json!({"cpus": "1.5"}), by_hand().quota(50_000, 100_000), "cpus: 0.5 -> 1.5 by Update")]
+#[case::period_alone(json!({"cpus": 1}), by_hand().quota(0, 50_000), "cpus: null -> 1.0 by Update")]
+#[case::quota_that_says_no_limit(json!({"cpus": 1}), by_hand().quota(-1, 0), "cpus: null -> 1.0 by Update")]
+#[case::quota_too_tiny_for_an_engine(json!({"cpus": 0.01}), by_hand().quota(1_000, 1_000), "cpus: 1.0 -> 0.01 by Replace")]
+#[case::cpus_that_a_restart_takes_away(json!({"cpus": 1}), by_hand().given_cpus(1_000_000_000, -1, 0),
+    r#"cpus: "1 (not enforced, or only until the next start)" -> 1.0 by Replace"#)]
 #[case::limits_taken_away(json!({}), by_hand().limited(GIB, 2 << 30, 1_000_000_000),
     "memory: 1073741824 -> null by Replace\nmemory_swap: 2147483648 -> null by Replace\ncpus: 1.0 -> null by Replace")]
 #[case::cpus_taken_away(json!({"memory": "2g"}), by_hand().limited(GIB, 2 << 30, 1_000_000_000),
@@ -228,6 +235,7 @@ proptest::proptest! {
     fn cpus_given_as_a_quota_converge(nano in 10_000_000_u64..64_000_000_000, period in 1_000_u64..1_000_000) {
         let cpus = super::super::values::limits::Cpus::from_nano(nano);
         let observed = by_hand().quota(1_000, period);
+        proptest::prop_assume!(observed.limits.can_be_given(cpus));
         let mut limits = observed.limits;
         limits.cpus = Some(super::super::values::limits::Cpus::from_quota(cpus.to_quota(period), period));
         proptest::prop_assert!(limits.has_cpus(Some(cpus)));

@@ -262,9 +262,17 @@ fn refusals_say_what_and_how_to_go_on() {
     let never = json!({"recreate": "never", "env": {"A": "1"}, "labels": {"a": "1"}, "cpus": 1});
     insta::assert_snapshot!(plan(&never, &observation(Some(by_hand()))), @"needs_replacement: recreate=never, but the scanner must be replaced to change env, labels; allow it with recreate=auto: `scanner`");
     let vanishing = observation(Some(by_hand().removed_when_stopped()));
-    insta::assert_snapshot!(plan(&json!({"recreate": "always"}), &vanishing), @"needs_replacement: the scanner was started with --rm, so that a replacement (recreate) that fails could not be undone; remove it first with state=absent: `scanner`");
-    insta::assert_snapshot!(plan(&json!({"restart": true}), &vanishing), @"needs_replacement: the scanner was started with --rm, so that a restart would remove it; use recreate=never and restart=no: `scanner`");
-    insta::assert_snapshot!(plan(&json!({"state": "stopped"}), &vanishing), @"needs_replacement: the scanner was started with --rm, so that a stop would remove it; use state=absent if that is meant: `scanner`");
+    insta::assert_snapshot!(plan(&json!({"recreate": "always"}), &vanishing), @"needs_replacement: the scanner was started with --rm, so that a replacement (recreate) that fails could not be undone; remove it first with state=absent, and let the next task make it anew: `scanner`");
+    insta::assert_snapshot!(plan(&json!({"restart": true}), &vanishing), @"needs_replacement: the scanner was started with --rm, so that a restart would remove it; remove it first with state=absent, and let the next task make it anew: `scanner`");
+    insta::assert_snapshot!(plan(&json!({"state": "stopped"}), &vanishing), @"needs_replacement: the scanner was started with --rm, so that a stop would remove it; remove it first with state=absent, and let the next task make it anew: `scanner`");
+    insta::assert_snapshot!(plan(&json!({"recreate": "never", "cpus": 1, "env": {"A": "1"}}), &vanishing), @"needs_replacement: the scanner was started with --rm, so that a replacement (env) that fails could not be undone; remove it first with state=absent, and let the next task make it anew: `scanner`");
+    insta::assert_snapshot!(plan(&json!({"restart_policy": "always"}), &vanishing), @"needs_replacement: the scanner was started with --rm, so that it cannot have a restart policy; remove it first with state=absent, and let the next task make it anew: `scanner`");
+    insta::assert_snapshot!(plan(&json!({"restart_policy": "no", "cpus": 1}), &vanishing), @r"
+    cpus: null -> 1.0 by update
+    => update cpus 1, which grows
+    ");
+    let lowered = observation(Some(by_hand().limited(512 << 20, 1 << 30, 0).reserved(800 << 20)));
+    insta::assert_snapshot!(plan(&json!({"memory": "512M", "env": {"A": "1"}}), &lowered), @"unsupported: the scanner must be replaced, and has a reservation of more than memory (536870912 bytes), with which no engine makes a container; lower it with `docker update --memory-reservation 536870912 scanner`, got: `838860800` bytes");
     insta::assert_snapshot!(plan(&json!({}), &observation(Some(by_hand().with_status(Status::Removing)))), @"engine_error: the engine is removing the scanner; run the task again when it is gone: `scanner`");
     insta::assert_snapshot!(text(Plan::make(&run_state(&json!({})), &observation(None))), @"invalid_arguments: there is no scanner of this name, and without personalization_code, qualys_url and image none can be created; give all three: `scanner`");
     for in_the_way in [

@@ -1,7 +1,10 @@
 //! Memory, swap and CPUs of a scanner; without any of them it is what the vendor calls an unlimited scanner.
 
+mod actual;
+
 use std::fmt;
 
+pub use self::actual::{ActualLimits, GivenCpus};
 use super::capacity::Capacity;
 use super::size;
 use crate::error::{Error, Result};
@@ -168,14 +171,15 @@ enum Amount<T> {
 }
 
 impl GivenLimits {
-    /// Takes the three options; nothing, an empty text and 0 mean no limit.
+    /// Takes the three options; nothing and 0 mean no limit.
     pub fn parse(memory: Option<&str>, memory_swap: Option<&str>, cpus: Option<&str>) -> Result<Self> {
         Ok(Self {
             memory: amount("memory", SIZE, memory, 100.0, size::parse)?,
             memory_swap: amount("memory_swap", SWAP, memory_swap, MOST_SWAP, |text| match text {
                 "-1" => Some(MemorySwap::Unlimited),
                 _ if text.eq_ignore_ascii_case("unlimited") => Some(MemorySwap::Unlimited),
-                _ => size::parse(text).map(MemorySwap::Bytes),
+                _ => size::parse(text)
+                    .map(|bytes| if bytes == 0 { MemorySwap::Unlimited } else { MemorySwap::Bytes(bytes) }),
             })?,
             cpus: amount("cpus", CPUS, cpus, 100.0, Cpus::parse)?,
         })
@@ -204,9 +208,11 @@ impl GivenLimits {
             Some(Amount::Percent(percent)) => Some(percentage(percent)),
         };
         let memory_swap = match self.memory_swap {
-            Some(Amount::Fixed(MemorySwap::Bytes(0))) | None => None,
+            // Where the task takes the limit of memory away, there is none of swap either.
+            Some(Amount::Fixed(MemorySwap::Unlimited)) if self.memory == Some(Amount::Fixed(0)) => None,
             Some(Amount::Fixed(swap)) => Some(swap),
             Some(Amount::Percent(percent)) => Some(MemorySwap::Bytes(percentage(percent))),
+            None => None,
         };
         let cpus = match self.cpus {
             Some(Amount::Fixed(Cpus(0))) | None => None,
@@ -234,7 +240,7 @@ fn amount<T>(
     most: f64,
     parse: impl Fn(&str) -> Option<T>,
 ) -> Result<Option<Amount<T>>> {
-    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let Some(text) = text.map(str::trim) else { return Ok(None) };
     let amount = match text.strip_suffix('%') {
         Some(percent) => {
             let number = percent.trim_end().parse().ok().filter(|_| percent.starts_with(|c: char| c.is_ascii_digit()));
@@ -242,41 +248,15 @@ fn amount<T>(
         }
         None => parse(text).map(Amount::Fixed),
     };
-    match amount {
-        Some(Amount::Percent(0.0)) => Ok(None),
-        Some(amount) => Ok(Some(amount)),
-        None => Err(Error::invalid(format!("{option} must be {rule}, got: `{text}`"))),
-    }
-}
-
-/// The limits that a container has.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ActualLimits {
-    /// Bytes of memory, or no limit.
-    pub memory: Option<u64>,
-    /// Memory and swap together, where memory is limited.
-    pub memory_swap: Option<MemorySwap>,
-    /// CPUs, however they were given.
-    pub cpus: Option<Cpus>,
-    /// The period, in microseconds, where CPUs were given as quota and period: an update must then speak of those.
-    pub cpu_period: Option<u64>,
-}
-
-impl From<&Limits> for ActualLimits {
-    fn from(limits: &Limits) -> Self {
-        let Limits { memory, memory_swap: _, cpus } = *limits;
-        Self { memory, memory_swap: limits.memory_swap(), cpus, cpu_period: None }
-    }
-}
-
-impl ActualLimits {
-    /// Whether these are the `wanted` CPUs, as far as they can be told apart.
-    pub fn has_cpus(&self, wanted: Option<Cpus>) -> bool {
-        match (self.cpus, wanted, self.cpu_period) {
-            (Some(actual), Some(wanted), Some(period)) => actual.to_quota(period) == wanted.to_quota(period),
-            (actual, wanted, _) => actual == wanted,
-        }
-    }
+    let no_limit = if text.is_empty() || matches!(amount, Some(Amount::Percent(0.0))) {
+        // A template gone wrong, which must not take a limit away.
+        "; for no limit give 0, or leave it out"
+    } else if let Some(amount) = amount {
+        return Ok(Some(amount));
+    } else {
+        ""
+    };
+    Err(Error::invalid(format!("{option} must be {rule}{no_limit}, got: `{text}`")))
 }
 
 #[cfg(test)]
@@ -286,27 +266,29 @@ mod tests {
 
     const HOST: Capacity = Capacity { memory: (8 << 30) + 12_345, swap: None, cpus: 3 };
 
-    fn parse(memory: &str, memory_swap: &str, cpus: &str) -> Result<Limits> {
-        GivenLimits::parse(Some(memory), Some(memory_swap), Some(cpus))?.resolve(&HOST)
+    /// `-`: left out.
+    fn parse(memory: &'static str, memory_swap: &'static str, cpus: &'static str) -> Result<Limits> {
+        let given = |text: &'static str| Some(text).filter(|text| *text != "-");
+        GivenLimits::parse(given(memory), given(memory_swap), given(cpus))?.resolve(&HOST)
     }
 
     #[rstest]
-    #[case("", "", "", None, None, None)]
+    #[case("-", "-", "-", None, None, None)]
+    #[case("0", "-1", "-", None, None, None)]
     #[case("0", "0", "0", None, None, None)]
     #[case("1024M", "2048M", "1", Some(1 << 30), Some(MemorySwap::Bytes(2 << 30)), Some(1_000_000_000))]
-    #[case("512m", "", "0.5", Some(1 << 29), Some(MemorySwap::Bytes(1 << 30)), Some(500_000_000))]
-    #[case("512m", "0", "0.01", Some(1 << 29), Some(MemorySwap::Bytes(1 << 30)), Some(10_000_000))]
+    #[case("512m", "-", "0.5", Some(1 << 29), Some(MemorySwap::Bytes(1 << 30)), Some(500_000_000))]
+    #[case("512m", "0", "0.01", Some(1 << 29), Some(MemorySwap::Unlimited), Some(10_000_000))]
     #[case("512m", "-1", "1.0", Some(1 << 29), Some(MemorySwap::Unlimited), Some(1_000_000_000))]
     #[case("512m", "Unlimited", "2", Some(1 << 29), Some(MemorySwap::Unlimited), Some(2_000_000_000))]
-    #[case("512m", "512m", "", Some(1 << 29), Some(MemorySwap::Bytes(1 << 29)), None)]
+    #[case("512m", "512m", "-", Some(1 << 29), Some(MemorySwap::Bytes(1 << 29)), None)]
     #[case("25%", "50%", "50%", Some(2 << 30), Some(MemorySwap::Bytes(4 << 30)), Some(1_500_000_000))]
-    #[case("33.3%", "", "33.3%", Some(2727 << 20), Some(MemorySwap::Bytes(5454 << 20)), Some(990_000_000))]
+    #[case("33.3%", "-", "33.3%", Some(2727 << 20), Some(MemorySwap::Bytes(5454 << 20)), Some(990_000_000))]
     #[case("100 %", "150%", "100%", Some(8 << 30), Some(MemorySwap::Bytes(12 << 30)), Some(3_000_000_000))]
-    #[case("0%", "0%", "0%", None, None, None)]
     fn reads_limits(
-        #[case] memory: &str,
-        #[case] memory_swap: &str,
-        #[case] cpus: &str,
+        #[case] memory: &'static str,
+        #[case] memory_swap: &'static str,
+        #[case] cpus: &'static str,
         #[case] bytes: Option<u64>,
         #[case] swap: Option<MemorySwap>,
         #[case] nano: Option<u64>,
@@ -316,44 +298,46 @@ mod tests {
     }
 
     #[rstest]
-    #[case("1024X", "", "", "got: `1024X`")]
-    #[case("-1", "", "", "got: `-1`")]
-    #[case("1m", "", "", "memory must be at least 6 MiB (6291456 bytes), got: `1048576` bytes")]
-    #[case("", "1g", "", "needs memory beside it, got: `1073741824` without memory")]
-    #[case("0", "-1", "", "got: `unlimited` without memory")]
-    #[case("2g", "1g", "", "must not be less than memory (2147483648 bytes), got: `1073741824` bytes")]
-    #[case("2g", "x", "", "got: `x`")]
-    #[case("", "", "0.001", "got: `0.001`")]
-    #[case("", "", "-1", "got: `-1`")]
-    #[case("", "", "inf", "got: `inf`")]
-    #[case("", "", "two", "got: `two`")]
-    #[case("", "", "1e99", "got: `1e99`")]
-    #[case("101%", "", "", "got: `101%`")]
-    #[case("-1%", "", "", "got: `-1%`")]
-    #[case("%", "", "", "got: `%`")]
-    #[case("", "", "nan%", "got: `nan%`")]
-    #[case("0.01%", "", "", "memory must be at least 6 MiB (6291456 bytes), got: `0` bytes")]
-    #[case("", "", "0.1%", "cpus must be at least 0.01, got: `0.1%` of 3 CPUs")]
-    #[case("50%", "25%", "", "must not be less than memory (4294967296 bytes), got: `2147483648` bytes")]
+    #[case("1024X", "-", "-", "got: `1024X`")]
+    #[case("-1", "-", "-", "got: `-1`")]
+    #[case("1m", "-", "-", "memory must be at least 6 MiB (6291456 bytes), got: `1048576` bytes")]
+    #[case("-", "1g", "-", "needs memory beside it, got: `1073741824` without memory")]
+    #[case("-", "-1", "-", "got: `unlimited` without memory")]
+    #[case("-", "0", "-", "got: `unlimited` without memory")]
+    #[case("0", "1g", "-", "got: `1073741824` without memory")]
+    #[case("", "-", "-", "for no limit give 0, or leave it out, got: ``")]
+    #[case(
+        " ",
+        "-",
+        "-",
+        "memory must be a size such as 1024M, 1.5g or plain bytes, or a percentage of the host's memory such as 25%; for no limit give 0, or leave it out, got: ``"
+    )]
+    #[case("1g", "", "-", "for no limit give 0, or leave it out, got: ``")]
+    #[case("-", "-", "", "for no limit give 0, or leave it out, got: ``")]
+    #[case("0%", "-", "-", "got: `0%`")]
+    #[case("1g", "0.0%", "-", "got: `0.0%`")]
+    #[case("-", "-", "0 %", "got: `0 %`")]
+    #[case("2g", "1g", "-", "must not be less than memory (2147483648 bytes), got: `1073741824` bytes")]
+    #[case("2g", "x", "-", "got: `x`")]
+    #[case("-", "-", "0.001", "got: `0.001`")]
+    #[case("-", "-", "-1", "got: `-1`")]
+    #[case("-", "-", "inf", "got: `inf`")]
+    #[case("-", "-", "two", "got: `two`")]
+    #[case("-", "-", "1e99", "got: `1e99`")]
+    #[case("101%", "-", "-", "got: `101%`")]
+    #[case("-1%", "-", "-", "got: `-1%`")]
+    #[case("%", "-", "-", "got: `%`")]
+    #[case("-", "-", "nan%", "got: `nan%`")]
+    #[case("0.01%", "-", "-", "memory must be at least 6 MiB (6291456 bytes), got: `0` bytes")]
+    #[case("-", "-", "0.1%", "cpus must be at least 0.01, got: `0.1%` of 3 CPUs")]
+    #[case("50%", "25%", "-", "must not be less than memory (4294967296 bytes), got: `2147483648` bytes")]
     fn refuses_what_docker_would(
-        #[case] memory: &str,
-        #[case] memory_swap: &str,
-        #[case] cpus: &str,
+        #[case] memory: &'static str,
+        #[case] memory_swap: &'static str,
+        #[case] cpus: &'static str,
         #[case] end: &str,
     ) {
         let message = parse(memory, memory_swap, cpus).unwrap_err().message;
         assert!(message.ends_with(end), "{message}");
-    }
-
-    #[test]
-    fn quota_and_period_are_cpus_too() {
-        assert_eq!(Cpus::from_quota(150_000, 100_000), Cpus::from_nano(1_500_000_000));
-        assert_eq!(Cpus::from_quota(1, 0), Cpus::from_nano(1_000_000_000));
-        assert_eq!(Cpus::from_nano(500_000_000).to_string(), "0.5");
-        assert_eq!(Cpus::from_quota(10_000, 30_000).to_quota(30_000), 10_000);
-        let third = ActualLimits { cpus: Some(Cpus::from_quota(1, 3)), cpu_period: Some(30_000), ..Default::default() };
-        assert!(
-            third.has_cpus(Some(Cpus::from_nano(333_330_000))) && !third.has_cpus(Some(Cpus::from_nano(333_000_000)))
-        );
     }
 }

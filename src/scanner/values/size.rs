@@ -12,7 +12,10 @@ pub fn parse(text: &str) -> Option<u64> {
     if !known || !number.starts_with(|c: char| c.is_ascii_digit()) || number.ends_with('.') {
         return None;
     }
-    Config::new().with_binary().parse_size(format!("{number}{unit}")).ok().filter(|bytes| i64::try_from(*bytes).is_ok())
+    let bytes = Config::new().with_binary().parse_size(format!("{number}{unit}")).ok()?;
+    // Less than a byte must not become 0, which takes a limit away.
+    let is_lost = bytes == 0 && number.contains(|c: char| c.is_ascii_digit() && c != '0');
+    Some(bytes).filter(|bytes| !is_lost && i64::try_from(*bytes).is_ok())
 }
 
 #[cfg(test)]
@@ -38,6 +41,8 @@ mod tests {
 
     #[rstest]
     #[case("")]
+    #[case("0.1")]
+    #[case("0.0001k")]
     #[case("M")]
     #[case("1024X")]
     #[case("-1")]
