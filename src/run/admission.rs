@@ -98,22 +98,23 @@ pub async fn admit<E: Engine>(
     let scanners: Vec<_> = neighbours.iter().filter_map(|it| it.scanner.as_ref()).collect();
     let mut scanners = inventory(&scanners);
     let capacity = capacity(&info);
-    admitted.host = Some(Host::new(&capacity, &allocations(&scanners)));
+    let before = allocations(&scanners);
+    admitted.host = Some(Host::new(&capacity, &before));
     for (at, planned) in planned.iter().enumerate() {
         planned.check(&info, &neighbours).map_err(|error| Refused { at: Some(at), error })?;
     }
     check_paths(planned, &info, &neighbours, admitted)?;
     scanners.retain(|it| !planned.iter().any(|own| own.request.name.as_str() == it.name));
-    check_resources(&info, &capacity, planned, allocations(&scanners), admitted)?;
+    check_resources(&info, &capacity, planned, (&before, allocations(&scanners)), admitted)?;
     Ok(())
 }
 
-/// Sums up all scanners, those of the task as they will be; `held` has those of the others.
+/// Sums up all scanners, those of the task as they will be; `before` has all of them as they are, `held` those of the others.
 fn check_resources(
     info: &Info,
     capacity: &Capacity,
     planned: &[PlannedScanner<'_>],
-    mut held: Vec<Allocation>,
+    (before, mut held): (&[Allocation], Vec<Allocation>),
     admitted: &mut Admitted,
 ) -> Result<()> {
     let (more, rest): (Vec<_>, Vec<_>) =
@@ -130,16 +131,19 @@ fn check_resources(
     if info.rootless && asking().next().is_some() {
         admitted.warn(ROOTLESS);
     }
-    let excess = excess(capacity, &asked, &held, swap_given).join("; ");
+    let excess = excess(capacity, &asked, &held, before, swap_given);
     if !excess.is_empty() {
-        let message = format!("the limits of all scanners together would exceed the host: {excess}");
+        let each: Vec<_> = excess.iter().map(|it| it.message.as_str()).collect();
+        let message = format!("the limits of all scanners together would exceed the host: {}", each.join("; "));
         // The strictest of the task decides, as it is one sum for all of them.
         let answers = |answer| asking().any(|it| it.request.policy.overcommit == answer);
-        if answers(Overcommit::Deny) {
+        let is_denied = answers(Overcommit::Deny);
+        // Who goes on with what it has makes nothing worse.
+        if is_denied && excess.iter().any(|it| it.grows) {
             let cure = "give less, remove a scanner, or allow it with overcommit=warn";
             return Err(Error::new(Kind::Overcommit, format!("{message}; {cure}")).into());
         }
-        if answers(Overcommit::Warn) {
+        if is_denied || answers(Overcommit::Warn) {
             admitted.warn(&message);
         }
     }

@@ -138,12 +138,32 @@ impl Host {
     }
 }
 
-/// One sentence for each resource of which `asked` and `allocated` together exceed the host. Swap counts when `check_swap`, and
-/// only on a host that has some.
-pub fn excess(capacity: &Capacity, asked: &[Allocation], allocated: &[Allocation], check_swap: bool) -> Vec<String> {
+/// A resource of which the scanners together take more than the host has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Excess {
+    /// What was asked, is allocated, and there is.
+    pub message: String,
+    /// Whether the sum is larger than before; else the host was overcommitted already.
+    pub grows: bool,
+}
+
+/// Each resource of which `asked` and `allocated` together exceed the host, where the allocations are now `before`. Swap counts
+/// when `check_swap`, and only on a host that has some.
+pub fn excess(
+    capacity: &Capacity,
+    asked: &[Allocation],
+    allocated: &[Allocation],
+    before: &[Allocation],
+    check_swap: bool,
+) -> Vec<Excess> {
     let swap = capacity.swap.filter(|swap| check_swap && *swap > 0);
     let totals = [(MEMORY, Some(capacity.memory)), (SWAP, swap), (CPUS, Some(capacity.nano_cpus()))];
-    totals.iter().filter_map(|(kind, total)| excess_of(kind, (*total)?, asked, allocated)).collect()
+    let of = |(kind, total): &(Kind, Option<u64>)| {
+        let message = excess_of(kind, (*total)?, asked, allocated)?;
+        let grows = kind.sum(asked).saturating_add(kind.sum(allocated)) > kind.sum(before);
+        Some(Excess { message, grows })
+    };
+    totals.iter().filter_map(of).collect()
 }
 
 fn excess_of(kind: &Kind, total: u64, asked: &[Allocation], allocated: &[Allocation]) -> Option<String> {
@@ -179,6 +199,13 @@ mod tests {
         Allocation::new(name, &limits)
     }
 
+    /// The messages alone, where one more than those `allocated` is asked for.
+    fn messages(host: &Capacity, asked: &Allocation, allocated: &[Allocation], check_swap: bool) -> Vec<String> {
+        let excess = excess(host, std::slice::from_ref(asked), allocated, allocated, check_swap);
+        assert!(excess.iter().all(|it| it.grows), "{excess:?}");
+        excess.into_iter().map(|it| it.message).collect()
+    }
+
     fn unlimited(name: &str) -> Allocation {
         Allocation::new(name, &ActualLimits::default())
     }
@@ -186,15 +213,15 @@ mod tests {
     #[test]
     fn what_fits_exactly_is_no_overcommit() {
         let allocated = [allocation("a", 1, 700_000_000), allocation("b", 2, 300_000_000), unlimited("c")];
-        assert_eq!(excess(&HOST, &[allocation("d", 1, 1_000_000_000)], &allocated, false), [""; 0]);
-        assert_eq!(excess(&HOST, &[unlimited("d")], &[allocation("a", 9, 9_000_000_000)], true), [""; 0]);
+        assert_eq!(messages(&HOST, &allocation("d", 1, 1_000_000_000), &allocated, false), [""; 0]);
+        assert_eq!(messages(&HOST, &unlimited("d"), &[allocation("a", 9, 9_000_000_000)], true), [""; 0]);
     }
 
     #[test]
     fn each_resource_says_asked_allocated_total_and_the_largest_holders() {
         let allocated = [allocation("a", 1, 500_000_000), allocation("b", 2, 1_000_000_000), unlimited("c")];
         assert_eq!(
-            excess(&HOST, &[allocation("d", 2, 1_000_000_000)], &allocated, true),
+            messages(&HOST, &allocation("d", 2, 1_000_000_000), &allocated, true),
             [
                 "memory asked 2048 MiB, allocated 3072 MiB (most by `b` 2048 MiB, `a` 1024 MiB), total 4096 MiB",
                 "swap asked 2048 MiB, allocated 3072 MiB (most by `b` 2048 MiB, `a` 1024 MiB), total 1024 MiB",
@@ -207,8 +234,25 @@ mod tests {
     fn swap_that_does_not_exist_is_not_checked() {
         for swap in [None, Some(0)] {
             let host = Capacity { swap, ..HOST };
-            assert_eq!(excess(&host, &[allocation("a", 1, 1)], &[], true), [""; 0]);
+            assert_eq!(messages(&host, &allocation("a", 1, 1), &[], true), [""; 0]);
         }
+    }
+
+    /// Of a host with 4 GiB and 2 CPUs, which others take already.
+    #[test]
+    fn who_takes_no_more_than_before_makes_nothing_worse() {
+        let others = [allocation("a", 4, 2_000_000_000)];
+        let grows = |now: Allocation, then: Allocation| -> Vec<bool> {
+            let before = [others.to_vec(), vec![now]].concat();
+            excess(&HOST, &[then], &others, &before, false).iter().map(|it| it.grows).collect()
+        };
+        let one = || allocation("b", 1, 500_000_000);
+        assert_eq!(grows(one(), one()), [false, false]);
+        assert_eq!(grows(one(), allocation("b", 1, 250_000_000)), [false, false]);
+        assert_eq!(grows(one(), allocation("b", 2, 500_000_000)), [true, false]);
+        assert_eq!(grows(one(), allocation("b", 0, 600_000_000)), [true]);
+        assert_eq!(grows(unlimited("b"), one()), [true, true]);
+        assert_eq!(grows(one(), unlimited("b")), [false; 0]);
     }
 
     #[test]
@@ -242,7 +286,7 @@ mod tests {
         let allocated =
             [allocation("a", 0, 600_000_000), allocation("b", 0, 600_000_000), allocation("c", 0, 600_000_000)];
         assert_eq!(Host::new(&HOST, &allocated).cpus, Resource { total: 2.0, allocated: 1.8, available: 0.2 });
-        assert_eq!(excess(&HOST, &[allocation("d", 0, 200_000_000)], &allocated, false), [""; 0]);
+        assert_eq!(messages(&HOST, &allocation("d", 0, 200_000_000), &allocated, false), [""; 0]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::thread;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{Engine, Module, Proxy, Scanner};
+use crate::support::{Engine, Module, Proxy, Scanner, foretold};
 
 const GIB: u64 = 1 << 30;
 
@@ -86,8 +86,43 @@ fn on_an_overcommitted_host_only_what_asks_for_more_is_judged() {
     let run_state =
         |state: &str| Module::new(&engine).arg("overcommit", "deny").arg("name", &*scanner.name).arg("state", state);
     run_state("stopped").run().changed();
-    run_state("started").run().refused("overcommit");
-    run_state("started").arg("overcommit", "warn").arg("settle", 0).run().changed();
+    // It takes what it took: the host is no worse off, and says so.
+    let reply = run_state("started").arg("settle", 0).run().changed();
+    assert!(reply.warnings().contains("memory asked 800 MiB"), "{reply:#?}");
+}
+
+/// Hand-made scanners may exceed a host together; they can be upgraded, stopped and started nevertheless.
+#[test]
+fn who_exceeds_the_host_already_goes_on_with_a_warning() {
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
+    let scanners = [(); 3].map(|()| Scanner::new(&engine));
+    let total = engine.get("/info")["MemTotal"].as_u64().unwrap();
+    let limits = ["--memory", &total.to_string(), "--cpus", "1.5"];
+    for scanner in &scanners[..2] {
+        scanner.by_hand(&limits);
+    }
+    let same = json!({"memory": total, "cpus": 1.5});
+    let [one, other, third] = scanners.each_ref();
+    let upgrade = |scanner| strict(scanner).args(same.clone()).arg("image", "qualys/qcsa:2");
+
+    let reply = foretold(one, || upgrade(one)).changed();
+    assert_eq!(reply.actions(), ["replace"]);
+    assert!(reply.warnings().contains("would exceed the host") && reply.warnings().contains(&other.name), "{reply:#?}");
+    assert_eq!(
+        foretold(one, || upgrade(one).args(json!({"recreate": "always", "overcommit": "allow"}))).changed().warnings(),
+        ""
+    );
+    foretold(one, || upgrade(one).arg("state", "stopped")).changed();
+    assert!(foretold(one, || upgrade(one)).changed().warnings().contains("memory asked"));
+    let less = json!({"memory": total / 2, "cpus": 1.5});
+    assert_eq!(foretold(one, || upgrade(one).args(less.clone())).changed().actions(), ["update"]);
+
+    // Whoever makes it worse is refused: by more than before, or by being new.
+    foretold(one, || upgrade(one)).refused("overcommit");
+    foretold(one, || upgrade(one).args(less.clone()).arg("cpus", 2)).refused("overcommit");
+    foretold(third, || strict(third).arg("memory", "64M")).refused("overcommit");
+    foretold(third, || strict(third)).changed();
+    foretold(third, || strict(third).arg("memory", "64M")).refused("overcommit");
 }
 
 #[test]
