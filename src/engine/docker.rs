@@ -138,6 +138,10 @@ impl Docker {
 }
 
 impl Engine for Docker {
+    fn docker_host(&self) -> String {
+        self.transport.host().to_string()
+    }
+
     async fn containers(&self, names: &[&Name]) -> Result<Vec<Listed>, Failure> {
         self.list_named(names).await
     }

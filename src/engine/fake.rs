@@ -237,6 +237,10 @@ pub fn info() -> Info {
 }
 
 impl Engine for Fake {
+    fn docker_host(&self) -> String {
+        "unix:///run/fake.sock".to_owned()
+    }
+
     async fn containers(&self, names: &[&Name]) -> Result<Vec<Listed>, Failure> {
         self.reachable()?;
         let wanted: Vec<_> =

@@ -55,6 +55,9 @@ pub struct Listed {
 
 /// A container engine, as far as scanners need one.
 pub trait Engine {
+    /// Where the engine listens, as `DOCKER_HOST` says it.
+    fn docker_host(&self) -> String;
+
     /// Containers that have a name of one of these scanners: its own, or a replacement's temporary ones. Exactly these names,
     /// never an alias that a link gives.
     async fn containers(&self, names: &[&Name]) -> Result<Vec<Listed>, Failure>;

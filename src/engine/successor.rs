@@ -100,6 +100,9 @@ pub fn successor(
         }
     }
     manage(&mut body, desired);
+    if let Some(Value::Array(env)) = body.get_mut("Env") {
+        env.extend(taken_away(inspected, desired));
+    }
     let restart_policy = if old.is_updatable() {
         // An engine that restarts must not start it beside the old one; it gets its policy when the old one is down.
         RestartPolicy::No
@@ -142,6 +145,16 @@ fn carried_config(mut config: Fields, image: Option<&Value>, id: &str) -> Fields
         config.remove("Hostname");
     }
     config
+}
+
+/// The variables that the container does not have although its image brings them (`docker run -e NAME`, unset on the client): the
+/// engine notes them without a value.
+fn taken_away(inspected: &Value, desired: &Desired) -> Vec<Value> {
+    let env = inspected.pointer("/Config/Env").and_then(Value::as_array).into_iter().flatten();
+    let wanted = desired.variables();
+    let is_taken_away =
+        |entry: &&Value| entry.as_str().is_some_and(|name| !name.contains('=') && wanted.value(name).is_none());
+    env.filter(is_taken_away).cloned().collect()
 }
 
 /// What of the `value` of `field` the image did not bring.

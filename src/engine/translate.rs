@@ -51,6 +51,7 @@ impl Container {
             limits: host_config.map(limits).unwrap_or_default(),
             env: Environment::from_entries(config.and_then(|config| config.env.as_ref()).into_iter().flatten()),
             image_env,
+            client_env: Environment::default(), // known where the task is
             mounts: mounts(inspected.mounts.as_deref().unwrap_or_default()),
             restart_policy: host_config
                 .and_then(|config| config.restart_policy.as_ref())

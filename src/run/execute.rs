@@ -23,7 +23,7 @@ use crate::scanner::observed::{Note, Observed, Status};
 use crate::scanner::operation::{Operation, Role, Update};
 use crate::scanner::plan::Plan;
 use crate::scanner::replacement::Containers;
-use crate::scanner::values::environment;
+use crate::scanner::values::environment::{self, Environment};
 
 /// The engine could not start the scanner; the engine's own failure is the source.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +47,8 @@ pub struct Executor<'a, E> {
     pub(super) claims: Claims,
     /// The id of the scanner's container, where this executor made it.
     created: Option<String>,
+    /// Variables that a successor has from the old container.
+    pub(super) kept_env: Environment,
     /// What the replacement that is under way notes about the old container.
     pub(super) note: Option<Note>,
     /// Whether a scanner that ran before a replacement that is half-way could not be started again.
@@ -76,6 +78,7 @@ impl<'a, E: Engine> Executor<'a, E> {
             lock: None,
             claims: Claims::default(),
             created: None,
+            kept_env: Environment::default(),
             note: None,
             owes_start: false,
             written: Written::default(),
@@ -136,7 +139,7 @@ impl<'a, E: Engine> Executor<'a, E> {
                 self.interrupt.check()?;
             }
             let done = match operation {
-                Operation::Replace { start, policy } => self.replace(*start, *policy).await,
+                Operation::Replace { start, policy, env } => self.replace(*start, *policy, env).await,
                 operation => self.step(operation).await,
             };
             if let Err(error) = done {
@@ -252,7 +255,8 @@ impl<'a, E: Engine> Executor<'a, E> {
             Operation::CreateSuccessor => {
                 let old = self.container(Role::Old)?;
                 let note = self.note.clone().unwrap_or_else(|| Note::of(old));
-                let created = self.interrupt.guard(engine.create_successor(name, desired(request)?, old, &note)).await;
+                let desired = desired(request)?.clone().with_env(&self.kept_env);
+                let created = self.interrupt.guard(engine.create_successor(name, &desired, old, &note)).await;
                 created??;
                 self.release();
             }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use tokio::time::{Instant, sleep};
 
 use crate::engine::{Engine, Failure, Listed};
-use crate::host::paths;
+use crate::host::{docker_config, paths};
 use crate::scanner::compare::EngineTraits;
 use crate::scanner::desired::{Desired, Request};
 use crate::scanner::observation::{Observation, OnHost};
@@ -86,6 +86,7 @@ pub async fn observation<E: Engine>(
 ) -> Result<Observation> {
     let desired = wanted(request);
     let observed = observed.map(|observed| as_spelled(observed, desired));
+    let observed = observed.map(|observed| with_client_env(observed, desired, &engine.docker_host()));
     let traits = engine_traits(engine, desired, observed.as_ref()).await?;
     let look = |path: Option<&Directory>| path.map_or(Ok(OnHost::Missing), |path| paths::look(path.as_path()));
     let identity_dir = look_at_identity(request, observed.as_ref())?;
@@ -147,6 +148,16 @@ fn leaves_identity(desired: &Desired, observed: &Observed) -> bool {
     };
     let is_there = paths::is_empty(identity_dir.as_path()) == Some(false);
     !is_there && paths::is_empty(Path::new(&mount.source)) != Some(true)
+}
+
+/// Tells what of the environment the docker command put there; its configuration is read only where that is in question.
+fn with_client_env(observed: Observed, desired: Option<&Desired>, docker_host: &str) -> Observed {
+    let Some(desired) = desired else { return observed };
+    let foreign = observed.env.foreign_proxies(observed.image_env.as_ref(), &desired.variables());
+    if foreign.is_empty() {
+        return observed;
+    }
+    Observed { client_env: foreign.common_with(&docker_config::proxies(docker_host)), ..observed }
 }
 
 /// The engine is asked only where its answer could turn a difference into none.

@@ -12,6 +12,7 @@ use crate::error::{Error, Kind};
 use crate::scanner::observed::Note;
 use crate::scanner::operation::{Alias, Operation, Role};
 use crate::scanner::replacement::{self, Goal, Halfway, RollBack};
+use crate::scanner::values::environment::Environment;
 use crate::scanner::values::restart_policy::RestartPolicy;
 
 /// More operations than any replacement or rollback takes.
@@ -58,8 +59,9 @@ impl Way {
 }
 
 impl<E: Engine> Executor<'_, E> {
-    /// Replaces the scanner.
-    pub(super) async fn replace(&mut self, start: bool, policy: RestartPolicy) -> Result<()> {
+    /// Replaces the scanner by one that keeps the variables `env`.
+    pub(super) async fn replace(&mut self, start: bool, policy: RestartPolicy, env: &Environment) -> Result<()> {
+        self.kept_env.clone_from(env);
         let now = self.container(Role::Scanner)?;
         let note = Note { was_up: now.status.is_up() || self.owes_start, ..Note::of(now) };
         let old = note.id.clone();

@@ -152,8 +152,10 @@ impl List {
             _ => observed.image_env.as_ref(),
         };
         let wanted = desired.variables();
-        let expected = base.cloned().unwrap_or_default().overlaid(&wanted);
-        let mut actual = observed.env.clone();
+        // What the image brings and the container took away it does not have; a task could not say so.
+        let brought = base.map(|base| base.only_those_of(&observed.env)).unwrap_or_default();
+        let expected = brought.without_those_of(&observed.client_env).overlaid(&wanted);
+        let mut actual = observed.env.without_those_of(&observed.client_env);
         if observed.podman {
             actual = actual.without_podmans(&expected);
         }

@@ -88,6 +88,11 @@ impl Desired {
         self.private_dir.join(self.code.expose())
     }
 
+    /// With these variables as well.
+    pub fn with_env(self, env: &Environment) -> Self {
+        Self { env: self.env.overlaid(env), ..self }
+    }
+
     /// The variables that the scanner is run with, beside those of its image.
     pub fn variables(&self) -> Environment {
         let Self {

@@ -30,6 +30,7 @@ pub(crate) fn by_hand() -> Observed {
         limits: ActualLimits::default(),
         env: environment(&entries),
         image_env: Some(image_env()),
+        client_env: Environment::default(),
         mounts: vec![
             Mount::new("/usr/qualys/shared", mount::SHARED, true, "z"),
             Mount::new("/usr/qualys/private/code-4711", mount::PRIVATE, true, "z"),

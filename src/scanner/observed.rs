@@ -93,6 +93,8 @@ pub struct Observed {
     pub env: Environment,
     /// The part that its image brings; `None` when that image is gone.
     pub image_env: Option<Environment>,
+    /// The part that the docker command put there from the `proxies` of its configuration, and the task does not name.
+    pub client_env: Environment,
     /// All mounts.
     pub mounts: Vec<Mount>,
     /// Its restart policy.

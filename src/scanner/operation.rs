@@ -4,6 +4,7 @@
 //! so that a plan can be made, shown and compared before any of its containers exists.
 
 use super::values::directory::{Directory, Mode};
+use super::values::environment::Environment;
 use super::values::limits::{Cpus, MemorySwap};
 use super::values::restart_policy::RestartPolicy;
 
@@ -54,6 +55,8 @@ pub enum Operation {
         start: bool,
         /// The restart policy of the new one.
         policy: RestartPolicy,
+        /// Variables of the old one that the task does not manage.
+        env: Environment,
     },
     /// Create the new container of a replacement: not running, without a restart policy, under its temporary name, with labels
     /// that say which container it replaces.

@@ -292,7 +292,7 @@ impl Plan {
             State::Stopped | State::Absent => false,
         };
         let policy = desired.restart_policy.unwrap_or(observed.restart_policy);
-        self.operations.push(Operation::Replace { start, policy });
+        self.operations.push(Operation::Replace { start, policy, env: observed.client_env.clone() });
         if start != observed.status.is_up() || observed.status == Status::Paused {
             let (state, way) = if start { (State::Started, "start") } else { (State::Stopped, "stop") };
             self.differs("state", observed.status.word(), state.word(), way);

@@ -3,7 +3,7 @@
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{Engine, Proxy, Scanner, without_empty};
+use crate::support::{Engine, Proxy, Scanner, foretold, four_tasks, without_empty};
 
 #[rstest]
 fn the_same_arguments_change_nothing(
@@ -63,6 +63,106 @@ fn a_scanner_that_the_module_made_is_like_one_made_by_hand() {
         said.to_string().replace(&scanner.code, "<code>").replace(&own, "<directory>")
     };
     assert_eq!(comparable(&by_module), comparable(&by_hand));
+}
+
+/// The forms that are in use, the vendor's own and what the docker command itself puts in.
+#[rstest]
+fn a_proxy_in_whichever_form(
+    #[values(
+        "proxy:3128",
+        "u:p@proxy:3128",
+        "u:p@proxy",
+        ":@proxy:3128",
+        "http://proxy:3128",
+        "http://u:p@proxy:3128"
+    )]
+    proxy: &str,
+) {
+    let scanner = Scanner::new(Engine::shared());
+    scanner.by_hand(&["-e", &format!("HTTPS_PROXY={proxy}")]);
+    foretold(&scanner, || scanner.module().arg("https_proxy", proxy)).unchanged();
+}
+
+/// On a host whose docker command has `proxies` in its configuration, that command adds six variables.
+#[test]
+fn what_the_docker_command_adds_is_no_difference_and_goes_along() {
+    let engine = Engine::shared();
+    let scanner = Scanner::new(engine);
+    let config = docker_config(
+        engine,
+        &json!({
+            "httpProxy": "http://proxy:1", "httpsProxy": "http://user:canary-pass@proxy:2", "noProxy": "127.0.0.1,.example.org",
+        }),
+    );
+    scanner.by_hand_configured(config.path(), &["-e OWN=1"]);
+    let added = |scanner: &Scanner| {
+        let env = scanner.inspect()["Config"]["Env"].clone();
+        let env = env.as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_owned());
+        let mut added: Vec<_> = env.filter(|it| it.to_lowercase().contains("_proxy=")).collect();
+        added.sort();
+        added
+    };
+    let six = added(&scanner);
+    assert_eq!(six.len(), 6, "{six:?}");
+    let task = |own: &str| scanner.module().arg("env", json!({"OWN": own})).env("DOCKER_CONFIG", config.path());
+
+    let proxy = Proxy::new(engine);
+    task("1").through(&proxy).run().unchanged();
+    assert_eq!(proxy.requests().len(), 3);
+    let reply = four_tasks(&scanner, || task("2"));
+    assert_eq!(reply.actions(), ["replace"]);
+    assert_eq!(reply["differences"][0]["before"], json!({"OWN": "********"}));
+    assert!(!reply.line.contains("canary"), "{}", reply.line);
+    assert_eq!(added(&scanner), six);
+
+    // An option, or `env`, that names one of them decides.
+    four_tasks(&scanner, || task("2").arg("https_proxy", "other:3"));
+    let one_option: Vec<_> = six.iter().filter(|it| !it.to_lowercase().starts_with("https_")).cloned().collect();
+    assert_eq!(added(&scanner), [&["HTTPS_PROXY=other:3".to_owned()][..], &one_option].concat());
+    let named = json!({"OWN": "2", "no_proxy": "mine"});
+    four_tasks(&scanner, || task("2").arg("https_proxy", "other:3").arg("env", named.clone()));
+    assert!(added(&scanner).contains(&"no_proxy=mine".to_owned()));
+
+    // Another value than the configuration has is somebody's wish.
+    let other = docker_config(engine, &json!({"httpProxy": "http://another:1"}));
+    let reply = scanner.module().env("DOCKER_CONFIG", other.path()).check().run().changed();
+    assert_eq!(reply.actions(), ["replace"]);
+
+    let fresh = Scanner::new(engine);
+    fresh.module().env("DOCKER_CONFIG", config.path()).run().changed();
+    assert_eq!(added(&fresh), [""; 0]);
+}
+
+/// `docker run -e NAME`, where the client has no such variable, takes an image's variable away. A task cannot say that, and what
+/// the container has is what the task says.
+#[test]
+fn an_images_variable_that_the_container_took_away_is_no_difference_and_stays_away() {
+    let scanner = Scanner::new(Engine::shared());
+    scanner.by_hand(&["-e QCSA_VERSION"]);
+    let version = || scanner.engine.docker(&["exec", &scanner.name, "sh", "-c", "echo ${QCSA_VERSION-none}"]);
+    assert_eq!(version(), "none");
+    foretold(&scanner, || scanner.module()).unchanged();
+    four_tasks(&scanner, || scanner.module().arg("image", "qualys/qcsa:2"));
+    assert_eq!(version(), "none");
+    four_tasks(&scanner, || scanner.module().args(json!({"image": "qualys/qcsa:2", "env": {"QCSA_VERSION": "9"}})));
+    assert_eq!(version(), "9");
+}
+
+#[test]
+fn an_images_variable_that_the_container_empties_is_one_that_a_task_can_empty() {
+    let scanner = Scanner::new(Engine::shared());
+    scanner.by_hand(&["-e QCSA_VERSION="]);
+    let task = |image: &'static str| scanner.module().args(json!({"image": image, "env": {"QCSA_VERSION": ""}}));
+    foretold(&scanner, || task("qualys/qcsa:1")).unchanged();
+    four_tasks(&scanner, || task("qualys/qcsa:2"));
+}
+
+/// A folder with the docker command's configuration.
+fn docker_config(engine: &Engine, proxies: &Value) -> tempfile::TempDir {
+    let directory = engine.temp_dir();
+    let config = json!({"proxies": {"default": proxies}});
+    std::fs::write(directory.path().join("config.json"), config.to_string()).unwrap();
+    directory
 }
 
 /// The engine lists mounts in any order.

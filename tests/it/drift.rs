@@ -116,6 +116,10 @@ fn is_updated_without_being_started(#[case] status: &str) {
 #[case::env_changed("-e A=canary-1 -e B=same", json!({"env": {"A": "canary-2", "B": "same"}}),
     json!([["env", {"A": "********"}, {"A": "********"}]]))]
 #[case::env_removed("-e A=canary-1", json!({}), json!([["env", {"A": "********"}, {}]]))]
+#[case::env_of_the_image_emptied("-e QCSA_VERSION=", json!({}),
+    json!([["env", {"QCSA_VERSION": "********"}, {"QCSA_VERSION": "********"}]]))]
+#[case::env_of_the_image_taken_away_and_wanted("-e QCSA_VERSION", json!({"env": {"QCSA_VERSION": "9"}}),
+    json!([["env", {}, {"QCSA_VERSION": "********"}]]))]
 #[case::env_of_the_image_overridden("-e QCSA_VERSION=mine", json!({}),
     json!([["env", {"QCSA_VERSION": "********"}, {"QCSA_VERSION": "********"}]]))]
 #[case::shared_dir("", json!({"shared_dir": "<dir>/other"}), json!([["shared_dir", "<dir>/shared", "<dir>/other"]]))]

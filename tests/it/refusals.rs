@@ -67,7 +67,7 @@ fn a_container_that_is_no_scanner(#[values("started", "present", "stopped", "abs
 #[case::memory_nothing(json!({"memory": "0%"}), "for no limit give 0, or leave it out, got: `0%`")]
 #[case::swap_empty(json!({"memory": "1g", "memory_swap": " "}), "for no limit give 0, or leave it out, got: ``")]
 #[case::cpus_empty(json!({"cpus": ""}), "for no limit give 0, or leave it out, got: ``")]
-#[case::proxy(json!({"https_proxy": "http://canary-user:canary-pass@proxy:3128"}), "before it")]
+#[case::proxy(json!({"https_proxy": "https://canary-user:canary-pass@proxy:3128"}), "with no other scheme and no path")]
 #[case::polling(json!({"polling_interval": 29}), "got: `29`")]
 #[case::update(json!({"update_interval": 241}), "got: `241`")]
 #[case::refresh(json!({"refresh_interval": 0}), "got: `0`")]

@@ -296,3 +296,14 @@ fn an_address_that_somebody_chose_goes_along_unless_its_network_does_not() {
     let moves = successor_json(&json!({"network": "v6"}), &old, Some(&image("image-rich")));
     assert_eq!(moves["body"]["MacAddress"], Value::Null);
 }
+
+#[test]
+fn a_variable_of_the_image_that_the_container_took_away_stays_away_unless_it_is_wanted() {
+    let mut old = fixtures::json("limited");
+    old["Config"]["Env"].as_array_mut().unwrap().extend([json!("QCSA_VERSION"), json!("LANG")]);
+    let mut task = same();
+    task["env"] = json!({"LANG": "C"});
+    let env = successor_json(&task, &old, Some(&image("image")))["body"]["Env"].clone();
+    let code = "PERSONALIZATION_CODE=21808056913298";
+    assert_eq!(env, json!(["LANG=C", code, "QUALYS_URL=https://qualysguard.qualys.com", "QCSA_VERSION"]));
+}

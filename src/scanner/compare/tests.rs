@@ -61,6 +61,8 @@ fn limited() -> Value {
 #[case::quota_as_near_as_microseconds_get(json!({"cpus": 0.333_333_333}), by_hand().quota(33_333, 100_000))]
 #[case::period_alone(json!({}), by_hand().quota(0, 50_000))]
 #[case::quota_that_says_no_limit(json!({}), by_hand().quota(-1, 0))]
+#[case::image_variable_taken_away(json!({}), by_hand().without_env("VERSION"))]
+#[case::image_variable_emptied(json!({"env": {"VERSION": ""}}), by_hand().with_env("VERSION", ""))]
 #[case::url_by_name(json!({"qualys_url": "us2"}), by_hand().with_env("QUALYS_URL", "https://QUALYSGUARD.qg2.apps.qualys.com/"))]
 #[case::image_by_another_name(json!({"image": "6715167e4412"}), by_hand().with_image("qualys/qcsa:latest", "sha256:1111"))]
 #[case::flags_of_mounts(json!({}), by_hand().with_mount("/usr/qualys/shared/", "/usr/local/qualys/", "rw,Z"))]
@@ -142,7 +144,9 @@ fn means_the_same(#[case] options: Value, #[case] observed: Observed) {
 #[case::env(json!({"env": {"SAME": "1", "CHANGED": "2", "NEW": "3"}}),
     by_hand().with_env("SAME", "1").with_env("CHANGED", "1").with_env("OLD", "1"),
     r#"env: {"CHANGED":"********","OLD":"********"} -> {"CHANGED":"********","NEW":"********"} by Replace"#)]
-#[case::a_variable_of_the_image_is_lost(json!({}), by_hand().without_env("VERSION"),
+#[case::a_variable_of_the_image_is_emptied(json!({}), by_hand().with_env("VERSION", ""),
+    r#"env: {"VERSION":"********"} -> {"VERSION":"********"} by Replace"#)]
+#[case::one_that_was_taken_away_is_wanted(json!({"env": {"VERSION": "1"}}), by_hand().without_env("VERSION"),
     r#"env: {} -> {"VERSION":"********"} by Replace"#)]
 #[case::a_variable_of_the_image_is_changed(json!({}), by_hand().with_env("VERSION", "9"),
     r#"env: {"VERSION":"********"} -> {"VERSION":"********"} by Replace"#)]

@@ -1,4 +1,5 @@
 mod identity;
+mod kept;
 mod table;
 
 use rstest::rstest;
@@ -332,18 +333,6 @@ fn a_start_is_watched_and_a_scanner_that_goes_is_stopped_first() {
     let (stop, remove) = (Operation::Stop(Role::Old), Operation::Remove(Role::Scanner));
     assert_eq!(operations(&json!({"state": "absent"}), Some(by_hand())), [stop, remove.clone()]);
     assert_eq!(operations(&json!({"state": "absent"}), Some(by_hand().with_status(Status::Exited))), [remove]);
-}
-
-#[test]
-fn the_new_one_of_a_replacement_has_the_policy_that_is_wanted_or_there() {
-    for (options, expected) in [
-        (json!({"recreate": "always"}), RestartPolicy::Always),
-        (json!({"recreate": "always", "restart_policy": "no"}), RestartPolicy::No),
-    ] {
-        let observed = by_hand().with_policy(RestartPolicy::Always);
-        let plan = Plan::make(&request(&options).unwrap(), &observation(Some(observed))).unwrap();
-        assert_eq!(plan.operations, [Operation::Replace { start: true, policy: expected }]);
-    }
 }
 
 #[rstest]

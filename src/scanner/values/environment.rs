@@ -31,6 +31,9 @@ pub const OWNED: &[(&str, &str)] = &[
 /// Variables whose values everyone may see.
 const PUBLIC: &[&str] = &[URL, POLLING_INTERVAL, UPDATE_INTERVAL, REFRESH_INTERVAL];
 
+/// What the docker command adds from the `proxies` of its configuration, each in lower case as well.
+pub const PROXIES: &[&str] = &["HTTP_PROXY", PROXY, "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
+
 /// What Podman adds to a container's environment by itself.
 const PODMAN: &[&str] = &["container", "HOME", "HOSTNAME", "TERM"];
 
@@ -65,6 +68,11 @@ impl Environment {
         self.0.get(name).map(String::as_str)
     }
 
+    /// Whether there is no variable.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// All variables.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
@@ -77,10 +85,40 @@ impl Environment {
         Self(all)
     }
 
+    /// Only the variables that `other` has as well, whatever their values.
+    pub fn only_those_of(&self, other: &Self) -> Self {
+        self.filtered(|name, _| other.0.contains_key(name))
+    }
+
+    /// Without the variables that `other` has, whatever their values.
+    pub fn without_those_of(&self, other: &Self) -> Self {
+        self.filtered(|name, _| !other.0.contains_key(name))
+    }
+
+    /// Only the proxy variables that `image` does not bring and that `wanted` does not name: by its own name, or, for `HTTPS_PROXY`
+    /// that an option sets, in either case.
+    pub fn foreign_proxies(&self, image: Option<&Self>, wanted: &Self) -> Self {
+        let is_wanted = |name: &str| {
+            wanted.0.contains_key(name) || (name.eq_ignore_ascii_case(PROXY) && wanted.0.contains_key(PROXY))
+        };
+        let is_of_image = |name: &str, value: &str| image.is_some_and(|image| image.value(name) == Some(value));
+        let is_proxy = |name: &str| PROXIES.iter().any(|proxy| name == *proxy || name == proxy.to_ascii_lowercase());
+        self.filtered(|name, value| is_proxy(name) && !is_wanted(name) && !is_of_image(name, value))
+    }
+
+    /// Only the variables that `other` has with the same value.
+    pub fn common_with(&self, other: &Self) -> Self {
+        self.filtered(|name, value| other.value(name) == Some(value))
+    }
+
+    fn filtered(&self, keep: impl Fn(&str, &str) -> bool) -> Self {
+        let kept = self.iter().filter(|(name, value)| keep(name, value));
+        Self(kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
     /// Without what the engine itself put there: Podman's additions that `expected` does not ask for.
     pub fn without_podmans(&self, expected: &Self) -> Self {
-        let own = |name: &str| !PODMAN.contains(&name) || expected.0.contains_key(name);
-        Self(self.0.iter().filter(|(name, _)| own(name)).map(|(n, v)| (n.clone(), v.clone())).collect())
+        self.filtered(|name, _| !PODMAN.contains(&name) || expected.0.contains_key(name))
     }
 
     /// The values that must not be shown, given what `image` brings: everything but the image's own and the public ones.
@@ -116,6 +154,28 @@ mod tests {
     fn own_variables_win_over_those_of_the_image() {
         let all = environment(&["PATH=/bin", "V=1"]).overlaid(&environment(&["V=2", "W=3"]));
         assert_eq!(all.to_entries(), ["PATH=/bin", "V=2", "W=3"]);
+    }
+
+    #[test]
+    fn foreign_proxies_are_those_of_nobody_else() {
+        let env = environment(&[
+            "HTTP_PROXY=a",
+            "http_proxy=a",
+            "HTTPS_PROXY=b",
+            "https_proxy=b",
+            "no_proxy=c",
+            "Ftp_Proxy=d",
+        ]);
+        let foreign = |image: &[&str], wanted: &[&str]| {
+            env.foreign_proxies(Some(&environment(image)), &environment(wanted)).to_entries().join(" ")
+        };
+        assert_eq!(foreign(&[], &[]), "HTTPS_PROXY=b HTTP_PROXY=a http_proxy=a https_proxy=b no_proxy=c");
+        assert_eq!(
+            foreign(&["no_proxy=c", "http_proxy=x"], &["HTTP_PROXY=z"]),
+            "HTTPS_PROXY=b http_proxy=a https_proxy=b"
+        );
+        assert_eq!(foreign(&[], &["HTTPS_PROXY=z"]), "HTTP_PROXY=a http_proxy=a no_proxy=c");
+        assert_eq!(foreign(&[], &["https_proxy=z"]), "HTTPS_PROXY=b HTTP_PROXY=a http_proxy=a no_proxy=c");
     }
 
     #[test]
