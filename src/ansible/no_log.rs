@@ -11,18 +11,30 @@ pub fn remember(table: &[Opt], options: &Map<String, Value>) {
     for option in table {
         match option.given(options) {
             Some(value) if option.secret => remember_leaves(value, option.kind),
-            Some(Value::String(text)) => remember_password_of_url(text),
+            Some(value) => remember_passwords(value),
             _ => {}
         }
     }
 }
 
 /// `https://user:password@host` where no password belongs; `AnsibleModule` keeps such from the log, too.
-fn remember_password_of_url(text: &str) {
-    let user = text.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
-    if let Some((_, password)) = user.and_then(|(user, _)| user.split_once(':')) {
-        secret::remember(password);
+fn remember_passwords(value: &Value) {
+    match value {
+        Value::String(text) => secret::remember_passwords(text),
+        Value::Array(items) => items.iter().for_each(remember_passwords),
+        Value::Object(map) => map.iter().for_each(|(key, value)| {
+            secret::remember_passwords(key);
+            remember_passwords(value);
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+}
+
+/// No variable has such a name: somebody wrote `NAME=secret` or `NAME: secret` into it.
+fn remember_odd_name(name: &str) {
+    let rest = name.trim_start_matches(|c: char| c.is_alphanumeric() || "_.-".contains(c));
+    let value = rest.trim_start_matches(|c: char| c.is_whitespace() || "=:".contains(c));
+    secret::remember(value);
 }
 
 /// `values` with the secret ones masked as `AnsibleModule` masks them, for `invocation`; what the module does not know is
@@ -53,7 +65,10 @@ fn mask(value: &Value, kind: Kind) -> Value {
 /// Values of a dict are flags (`1`, `yes`) as often as secrets; such short ones are hidden by type alone.
 fn remember_leaves(value: &Value, kind: Kind) {
     match (value, kind) {
-        (Value::Object(map), Kind::Dict) => map.values().for_each(|value| remember_leaves(value, Kind::Dict)),
+        (Value::Object(map), Kind::Dict) => map.iter().for_each(|(name, value)| {
+            remember_odd_name(name);
+            remember_leaves(value, Kind::Dict);
+        }),
         (Value::Object(map), _) => map.iter().for_each(|(key, value)| {
             // The option does not take a dict; all of it is secret.
             secret::remember(key);
@@ -65,6 +80,8 @@ fn remember_leaves(value: &Value, kind: Kind) {
             // A dict given as a string: its values are secrets, not only the whole.
             if let Ok(Value::Object(map)) = coerce(Kind::Dict, value) {
                 map.values().filter_map(Value::as_str).for_each(secret::remember_value);
+            } else {
+                text.split(['=', ',', ' ']).for_each(secret::remember_value);
             }
         }
         (Value::String(text), _) => secret::remember(text),
@@ -92,7 +109,7 @@ mod tests {
         check(&json!({"name": "x", "personalization_code": 21_808_056_913_298_u64, "env": "A=canary-env B=2"}))
             .unwrap_err();
         for secret in ["21808056913298", "canary-env"] {
-            assert!(crate::secret::known().iter().any(|text| text == secret), "{secret}");
+            assert!(secret::is_known(secret), "{secret}");
         }
     }
 
@@ -104,7 +121,7 @@ mod tests {
         assert_eq!(json!(masked), json!({"personalisation_code": HIDDEN, "personalization_code": HIDDEN, "x": null}));
         let error =
             check(&json!({"name": "x", "personalization_code": {"canary-key": {"a": "canary-1"}}})).unwrap_err();
-        let shown = crate::secret::mask::Mask::new(secret::known()).clean_text(&error.message);
+        let shown = secret::mask().clean_text(&error.message);
         assert!(error.message.contains("canary") && !shown.contains("canary"), "{shown}");
     }
 

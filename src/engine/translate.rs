@@ -197,6 +197,10 @@ fn remember_secrets(observed: &Observed) {
         secret::remember(proxy);
         remember_credentials(proxy);
     }
+    if let Some(url) = observed.env.value(environment::URL) {
+        secret::remember_passwords(url);
+    }
+    secret::publish_name(&observed.name);
     if let Some(mount) = observed.mount(mount::PRIVATE) {
         remember_code_in(mount);
     }
@@ -204,10 +208,8 @@ fn remember_secrets(observed: &Observed) {
 
 /// The private directory has a code as its name, maybe another than the container's environment has.
 fn remember_code_in(mount: &Mount) {
-    let name = mount.source.rsplit('/').next().unwrap_or_default();
-    if name.len() >= 6 && name.bytes().any(|b| b.is_ascii_digit()) {
-        secret::remember(name);
-    }
+    let name = mount.source.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    secret::remember(name);
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use crate::error::{Error, Kind};
 use crate::scanner::known_messages;
 use crate::scanner::observed::{Observed, Status};
 use crate::secret;
-use crate::secret::mask::Mask;
 
 /// Between two observations.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -66,9 +65,8 @@ pub async fn ended<E: Engine>(engine: &E, seen: &Observed) -> Error {
     }
     if !log.is_empty() {
         // Before the line is cut: the last pass cannot recognise half a secret.
-        let mask = Mask::new(secret::known());
-        let shown = |line: &String| mask.clean_text(line).chars().take(LINE_LENGTH).collect();
-        let lines: Vec<String> = log.iter().map(shown).collect();
+        let cut = |line: String| line.chars().take(LINE_LENGTH).collect();
+        let lines: Vec<String> = secret::mask().clean_log(&log).into_iter().map(cut).collect();
         message = format!("{message}; its last lines: {}", lines.join(" | "));
     }
     Error::new(Kind::StartFailed, message)

@@ -107,7 +107,11 @@ pub fn compare(desired: &Desired, observed: &Observed, image: &WantedImage, engi
         list.add("privileged", observed.privileged, *privileged, observed.privileged == *privileged, Way::Replace);
     }
     if !labels.is_empty() {
-        let observed_labels: Value = labels.keys().map(|key| (key.clone(), json!(observed.labels.get(key)))).collect();
+        // Whatever the old value is, it is not the task's to show.
+        let shown =
+            |key: &String, old: &String| if labels.get(key) == Some(old) { old.clone() } else { MASK.to_owned() };
+        let shown = |key: &String| json!(observed.labels.get(key).map(|old| shown(key, old)));
+        let observed_labels: Value = labels.keys().map(|key| (key.clone(), shown(key))).collect();
         let same = labels.iter().all(|(key, value)| observed.labels.get(key) == Some(value));
         list.add("labels", observed_labels, json!(labels), same, Way::Replace);
     }

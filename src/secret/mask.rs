@@ -1,159 +1,230 @@
-//! The last pass over the output: masks every secret in every value.
+//! The last pass over the output: masks every secret in every text, however it is written there.
 //!
-//! As `AnsibleModule` does it: a text equal to a secret is replaced as a whole, a part of a text by asterisks, the longest
-//! secret first. Keys are never masked, and neither are values that this program or the engine makes (ids, times, stable
-//! words): a code like `a` or `0` must not change them. Such short secrets are masked only where they stand alone.
+//! A secret is found in other case, percent-encoded or -decoded, escaped or quoted as JSON, Python or a shell do it, with a
+//! terminal's sequences or line ends inside ([`super::view`]), and a password in a URL by its place alone ([`super::url`]). What was
+//! found is one set of ranges of the text, so that secrets which overlap leave nothing of each other. As `AnsibleModule` has it,
+//! a text that is a secret as a whole is replaced by [`HIDDEN`], a part of a text by [`MASK`].
+//!
+//! Never masked: numbers and truth values, names of scanners, this program's own keys and the fixed words that stand there. A secret that is
+//! such a word, or has fewer than four characters, is masked only where it is a whole value.
 
-use serde_json::Value;
+use std::collections::HashSet;
+use std::ops::Range;
 
-use super::{HIDDEN, MASK};
+use serde_json::{Map, Value};
 
-/// Below this length a secret is masked only between characters that are no letters or digits.
-const SHORT: usize = 4;
+use super::forms::{Forms, SHORTEST};
+use super::view::{View, printable, views};
+use super::words::is_word;
+use super::{HIDDEN, MASK, url};
 
-/// Keys whose values are fixed words of this program, or ids and times of the engine.
-const NEVER_MASKED: &[&str] =
-    &["action", "actions", "category", "error", "exit_code", "field", "id", "image_id", "started_at", "status", "way"];
+/// Keys of this program whose values are fixed words, names of scanners, or ids and times of the engine.
+const FIXED: &[&str] = &[
+    "action",
+    "actions",
+    "after_header",
+    "before_header",
+    "category",
+    "error",
+    "exit_code",
+    "field",
+    "id",
+    "image_id",
+    "name",
+    "started_at",
+    "status",
+    "way",
+];
 
-/// Keys below which everything comes from a user, the keys too: a label may be called `id` and hold the code.
-const FROM_USERS: &[&str] = &["after", "before", "module_args"];
+/// Options whose values are fixed words.
+const CHOICES: &[&str] = &["overcommit", "pull", "recreate", "restart_policy", "state"];
 
-/// All secrets of a run, the longest first.
+/// The most characters of a message; the rest is left out.
+const LONGEST_MESSAGE: usize = 8 << 10;
+
+/// All secrets of a run.
 #[derive(Debug)]
 pub struct Mask {
-    secrets: Vec<String>,
+    forms: Forms,
+    /// In lower case, those that are masked only as whole values.
+    whole: HashSet<String>,
+}
+
+/// Whose keys are below a value.
+#[derive(Clone, Copy, PartialEq)]
+enum Keys {
+    /// This program's, as in the result.
+    Ours,
+    /// The options of the task.
+    Options,
+    /// A user's, as of labels.
+    Users,
 }
 
 impl Mask {
-    /// A mask for `secrets`.
-    pub fn new(mut secrets: Vec<String>) -> Self {
-        secrets.retain(|secret| !secret.is_empty());
-        secrets.sort_by(|a, b| b.len().cmp(&a.len()).then(a.cmp(b)));
-        secrets.dedup();
-        Self { secrets }
+    /// A mask for `secrets`; `names` are those of scanners, which are seen everywhere.
+    pub fn new<'a>(secrets: impl IntoIterator<Item = &'a str>, names: &HashSet<String>) -> Self {
+        let (mut forms, mut whole) = (Vec::new(), HashSet::new());
+        for secret in secrets.into_iter().filter(|secret| !secret.is_empty()) {
+            let is_name = || names.iter().any(|name| name.eq_ignore_ascii_case(secret));
+            if secret.chars().count() < SHORTEST || is_word(secret) || is_name() {
+                whole.insert(secret.to_lowercase());
+                continue;
+            }
+            for view in views(secret) {
+                if view.bytes.contains(&b' ') {
+                    // A form of the web has a plus there.
+                    forms.push(view.bytes.iter().map(|byte| if *byte == b' ' { b'+' } else { *byte }).collect());
+                }
+                forms.push(view.bytes);
+            }
+        }
+        Self { forms: Forms::new(forms), whole }
     }
 
-    /// Masks every text below `value`.
-    pub fn clean(&self, value: &mut Value) {
-        self.clean_below(value, NEVER_MASKED);
+    /// Masks every text below `reply`, its keys where users give them, and takes out of messages what would move a terminal's
+    /// cursor.
+    pub fn clean(&self, reply: &mut Map<String, Value>) {
+        self.clean_map(reply, Keys::Ours);
     }
 
-    fn clean_below(&self, value: &mut Value, never_masked: &[&str]) {
+    fn clean_value(&self, value: &mut Value, keys: Keys) {
         match value {
-            Value::String(text) => *text = self.clean_text(text),
-            Value::Array(items) => items.iter_mut().for_each(|item| self.clean_below(item, never_masked)),
-            Value::Object(map) => {
-                for (key, value) in map.iter_mut().filter(|(key, _)| !never_masked.contains(&key.as_str())) {
-                    self.clean_below(value, if FROM_USERS.contains(&key.as_str()) { &[] } else { never_masked });
+            Value::String(text) => {
+                if let Some(masked) = self.masked(text) {
+                    *text = masked;
+                }
+                if keys == Keys::Ours && text.chars().any(|c| c.is_control() && c != '\n') {
+                    *text = printable(text);
                 }
             }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.clean_value(item, keys)),
+            Value::Object(map) => self.clean_map(map, keys),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    fn clean_map(&self, map: &mut Map<String, Value>, keys: Keys) {
+        // A difference; what it is about may be a word of this program (a state) or a user's (a label).
+        let of_user = map.get("field").map(|field| ["labels", "env"].iter().any(|users| field == users));
+        for (key, value) in map.iter_mut().filter(|(key, value)| !is_exempt(key, value, keys)) {
+            let below = match (keys, key.as_str()) {
+                (Keys::Ours, "after" | "before") if of_user == Some(false) && value.as_str().is_some_and(is_word) => {
+                    continue;
+                }
+                (Keys::Ours, "after" | "before") if of_user.is_some() => Keys::Users,
+                (Keys::Ours, "module_args") | (Keys::Options, "scanners") => Keys::Options,
+                (Keys::Ours, _) => Keys::Ours,
+                (Keys::Options | Keys::Users, _) => Keys::Users,
+            };
+            self.clean_value(value, below);
+            if keys == Keys::Ours && ["msg", "warnings"].contains(&key.as_str()) {
+                shorten(value);
+            }
+        }
+        if keys != Keys::Ours && map.keys().any(|key| self.masked(key).is_some()) {
+            let entries = std::mem::take(map).into_iter();
+            *map = entries.map(|(key, value)| (self.clean_text(&key), value)).collect();
         }
     }
 
     /// `text` without any secret.
     pub fn clean_text(&self, text: &str) -> String {
-        if text == HIDDEN {
-            return text.to_owned();
+        self.masked(text).unwrap_or_else(|| text.to_owned())
+    }
+
+    /// The lines of a log without any secret, whole or cut: the first line may begin in the middle of one, the last one end there,
+    /// and one that is cut may go on in the next line.
+    pub fn clean_log(&self, lines: &[String]) -> Vec<String> {
+        let text = lines.join("\n");
+        let mut found = self.found(&text);
+        let view = View::shown(&text);
+        let length = view.bytes.len();
+        if let Some(cut) = self.forms.cut_at_end(&view.bytes) {
+            found.extend(view.origin(length - cut..length));
         }
-        if self.secrets.iter().any(|secret| secret == text) {
-            return HIDDEN.to_owned();
+        let from_end: Vec<_> = view.bytes.iter().rev().copied().collect();
+        if let Some(cut) = self.forms.reversed().cut_at_end(&from_end) {
+            found.extend(view.origin(0..cut));
         }
-        self.secrets.iter().fold(text.to_owned(), |text, secret| mask(text, secret))
+        let masked = replace(&text, found).unwrap_or(text);
+        masked.lines().map(printable).filter(|line| !line.is_empty()).collect()
+    }
+
+    /// `text` without any secret; `None`: there is none in it.
+    fn masked(&self, text: &str) -> Option<String> {
+        if text.is_empty() || text == HIDDEN || text == MASK {
+            return None;
+        }
+        if text.len() < 64 && self.whole.contains(&text.trim().to_lowercase()) {
+            return Some(HIDDEN.to_owned());
+        }
+        replace(text, self.found(text))
+    }
+
+    fn found(&self, text: &str) -> Vec<Range<usize>> {
+        let mut found = url::passwords(text);
+        for view in views(text) {
+            let at = |start: usize| Some(start..start + self.forms.longest_at(view.bytes.get(start..)?)?);
+            found.extend((0..view.bytes.len()).filter_map(at).filter_map(|range| view.origin(range)));
+        }
+        found
     }
 }
 
-/// Replaces `secret` in `text`; a short one only where it stands alone.
-fn mask(text: String, secret: &str) -> String {
-    if !holds(&text, secret) {
-        return text;
+/// Whether what stands at `key` is never masked.
+fn is_exempt(key: &str, value: &Value, keys: Keys) -> bool {
+    match (keys, value) {
+        (Keys::Ours, Value::String(_)) => FIXED.contains(&key),
+        (Keys::Ours, Value::Array(items)) => FIXED.contains(&key) && items.iter().all(Value::is_string),
+        (Keys::Options, Value::String(text)) if key == "name" => is_name(text),
+        (Keys::Options, Value::String(text)) => CHOICES.contains(&key) && (is_word(text) || text == "no"),
+        _ => false,
     }
-    if secret.len() >= SHORT {
-        return text.replace(secret, MASK);
+}
+
+/// What is no name of a container may be anything.
+fn is_name(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+}
+
+/// `text` with the union of `ranges` masked; `None` where there are none.
+fn replace(text: &str, mut ranges: Vec<Range<usize>>) -> Option<String> {
+    ranges.sort_unstable_by_key(|range| (range.start, range.end));
+    let mut union: Vec<Range<usize>> = Vec::new();
+    for range in ranges {
+        match union.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => union.push(range),
+        }
+    }
+    if union.first()? == &(0..text.len()) {
+        return Some(HIDDEN.to_owned());
     }
     let mut masked = String::with_capacity(text.len());
-    let mut rest = text.as_str();
-    while let Some((before, after)) = rest.split_once(secret) {
-        let joined = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-        let previous = before.chars().next_back().or_else(|| masked.chars().next_back());
-        masked.push_str(before);
-        masked.push_str(if joined(previous) || joined(after.chars().next()) { secret } else { MASK });
-        rest = after;
+    let mut end = 0;
+    for range in union {
+        masked.push_str(text.get(end..range.start).unwrap_or_default());
+        masked.push_str(MASK);
+        end = range.end;
     }
-    masked.push_str(rest);
-    masked
+    masked.push_str(text.get(end..).unwrap_or_default());
+    Some(masked)
 }
 
-/// Like `str::contains`, which prepares more for a search than these short texts take: with many scanners in a task there
-/// are as many secrets, and each is looked for in everything that is said of each.
-fn holds(text: &str, secret: &str) -> bool {
-    let (text, secret) = (text.as_bytes(), secret.as_bytes());
-    text.windows(secret.len()).any(|part| part.first() == secret.first() && part == secret)
+/// Bounds the length of the messages in `value`.
+fn shorten(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let Some((end, _)) = text.char_indices().nth(LONGEST_MESSAGE) {
+                let (shown, rest) = text.split_at(end);
+                *text = format!("{shown}… ({} more characters)", rest.chars().count());
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(shorten),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {}
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rstest::rstest;
-    use serde_json::json;
-
-    fn mask(secrets: &[&str]) -> Mask {
-        Mask::new(secrets.iter().map(|&secret| secret.to_owned()).collect())
-    }
-
-    #[rstest]
-    #[case(&["canary"], "/private/canary/x", "/private/********/x")]
-    #[case(&["canary"], "canary", HIDDEN)]
-    #[case(&["can", "canary"], "a canary can sing", "a ******** ******** sing")]
-    #[case(&["a"], "a=a, started a scanner", "********=********, started ******** scanner")]
-    #[case(&["0"], "1024 0 10.0.0.1", "1024 ******** 10.********.********.1")]
-    #[case(&["aa"], "aaa aa aaaa", "aaa ******** aaaa")]
-    #[case(&["true"], "structured true", "structured ********")]
-    #[case(&[""], "text", "text")]
-    #[case(&["ä"], "xäx ä", "xäx ********")]
-    fn masks(#[case] secrets: &[&str], #[case] text: &str, #[case] expected: &str) {
-        assert_eq!(mask(secrets).clean_text(text), expected);
-    }
-
-    #[test]
-    fn keys_numbers_and_fixed_words_stay() {
-        let mut value = json!({
-            "name": "name", "changed": true, "error": "name", "actions": ["name"],
-            "container": {"id": "name", "exit_code": 0}, "list": ["x name y"],
-        });
-        mask(&["name", "0", "true"]).clean(&mut value);
-        assert_eq!(
-            value,
-            json!({
-                "name": HIDDEN, "changed": true, "error": "name", "actions": ["name"],
-                "container": {"id": "name", "exit_code": 0}, "list": ["x ******** y"],
-            })
-        );
-    }
-
-    #[test]
-    fn a_users_own_key_protects_no_secret() {
-        let labels = json!({"id": "canary", "status": ["x canary"]});
-        let mut value = json!({
-            "differences": [{"field": "canary", "before": labels, "after": {"way": "canary"}, "way": "replace"}],
-            "invocation": {"module_args": {"labels": labels, "state": "started"}},
-        });
-        mask(&["canary", "started"]).clean(&mut value);
-        let cleaned = json!({"id": HIDDEN, "status": ["x ********"]});
-        assert_eq!(
-            value,
-            json!({
-                "differences": [{"field": "canary", "before": cleaned, "after": {"way": HIDDEN}, "way": "replace"}],
-                "invocation": {"module_args": {"labels": cleaned, "state": HIDDEN}},
-            })
-        );
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn nothing_of_a_long_secret_survives(before in "[a-z ]{0,9}", secret in "[A-Z0-9]{4,20}", after in "[a-z ]{0,9}") {
-            let text = mask(&[&secret]).clean_text(&format!("{before}{secret}{after}"));
-            proptest::prop_assert!(!text.contains(&secret) || text == HIDDEN, "{}", text);
-        }
-    }
-}
+mod tests;

@@ -4,13 +4,26 @@
 //! is remembered in its thread (the program has one), so that the last pass over the output ([`mask`]) masks it wherever it
 //! came from: an option, an old container, another scanner.
 
+mod forms;
 pub mod mask;
+pub mod url;
+mod view;
+mod words;
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fmt;
 
+use mask::Mask;
+
+#[derive(Default)]
+struct Known {
+    secrets: HashSet<String>,
+    names: HashSet<String>,
+}
+
 thread_local! {
-    static KNOWN: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    static KNOWN: RefCell<Known> = RefCell::default();
 }
 
 /// What replaces a secret in a message; `AnsibleModule`'s own mask.
@@ -52,26 +65,45 @@ impl fmt::Display for Secret {
 /// Makes `text` known to the last pass, and each line of it, since logs come back line by line.
 pub fn remember(text: &str) {
     KNOWN.with_borrow_mut(|known| {
-        for part in std::iter::once(text).chain(text.lines()) {
+        for part in std::iter::once(text).chain(text.lines().filter(|line| line.len() < text.len())) {
             let part = part.trim();
-            if !part.is_empty() && !known.iter().any(|other| other == part) {
-                known.push(part.to_owned());
+            if !part.is_empty() && !known.secrets.contains(part) {
+                known.secrets.insert(part.to_owned());
             }
         }
     });
 }
 
-/// Makes the value of an environment variable known to the last pass, unless it is as short as a flag (`1`, `yes`): masking
-/// those would make every message unreadable, and by type they are not shown anyway.
+/// Makes the value of an environment variable known to the last pass, unless it is a short number (`1`), `yes` or `no`: such
+/// are flags, and by type they are not shown anyway.
 pub fn remember_value(text: &str) {
-    if text.len() >= 4 {
+    let is_flag =
+        text.len() < 4 && (["yes", "no", "on", "off"].contains(&text) || text.bytes().all(|b| b.is_ascii_digit()));
+    if !is_flag {
         remember(text);
+        remember_passwords(text);
     }
 }
 
-/// All secrets of this thread.
-pub fn known() -> Vec<String> {
-    KNOWN.with_borrow(Clone::clone)
+/// Makes the passwords of URLs in `text` known to the last pass, which would find them by their place only.
+pub fn remember_passwords(text: &str) {
+    url::passwords(text).into_iter().filter_map(|range| text.get(range)).for_each(remember);
+}
+
+/// Makes the name of a scanner known, which is never masked, whatever else has the same text.
+pub fn publish_name(name: &str) {
+    KNOWN.with_borrow_mut(|known| known.names.insert(name.to_owned()));
+}
+
+/// A mask for all secrets of this thread.
+pub fn mask() -> Mask {
+    KNOWN.with_borrow(|known| Mask::new(known.secrets.iter().map(String::as_str), &known.names))
+}
+
+/// Whether `text` is known as a secret of this thread.
+#[cfg(test)]
+pub fn is_known(text: &str) -> bool {
+    KNOWN.with_borrow(|known| known.secrets.contains(text))
 }
 
 #[cfg(test)]
@@ -83,7 +115,7 @@ mod tests {
         let secret = Secret::new("canary-1\nline two");
         assert_eq!(format!("{secret} {secret:?}"), "******** ********");
         for part in ["canary-1\nline two", "canary-1", "line two"] {
-            assert!(known().iter().any(|text| text == part), "{part}");
+            assert!(is_known(part), "{part}");
         }
     }
 }

@@ -135,7 +135,7 @@ fn is_updated_without_being_started(#[case] status: &str) {
 #[case::network_of_the_host("--network host", json!({"network": "net-a"}), json!([["network", "host", "net-a"]]))]
 #[case::label_added("", json!({"labels": {"team": "a"}}), json!([["labels", {"team": null}, {"team": "a"}]]))]
 #[case::label_changed("--label team=a --label other=b", json!({"labels": {"team": "c"}}),
-    json!([["labels", {"team": "a"}, {"team": "c"}]]))]
+    json!([["labels", {"team": "********"}, {"team": "c"}]]))]
 #[case::with_a_live_one("--memory 64M", json!({"memory": "96M", "labels": {"team": "a"}, "restart_policy": "always"}),
     json!([["memory", 64 * MIB, 96 * MIB], ["memory_swap", 128 * MIB, 192 * MIB],
            ["restart_policy", "no", "always"], ["labels", {"team": null}, {"team": "a"}]]))]

@@ -19,6 +19,8 @@ mod carried_over;
 #[cfg(test)]
 mod concurrency;
 #[cfg(test)]
+mod disguises;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod drift;

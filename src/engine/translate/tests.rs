@@ -56,9 +56,8 @@ fn a_rich_scanner_as_docker_reports_it() {
 #[test]
 fn whatever_is_secret_in_a_container_is_known_from_then_on() {
     observed("rich", |_| {});
-    let known = secret::known();
     for text in ["21808056913299", "u:proxy-password@proxy:3128", "proxy-password", "my-value"] {
-        assert!(known.iter().any(|other| other == text), "{text}");
+        assert!(secret::is_known(text), "{text}");
     }
 }
 
@@ -228,5 +227,6 @@ fn what_podman_puts_into_every_environment_is_no_secret() {
     let env = ["container=podman", "TERM=xterm", "HOME=/root", "TOKEN=canary-1"];
     let seen = Container { podman: true, ..container(json!({"Config": {"Env": env}})) }.observe(None);
     assert_eq!(seen.env.value("container"), Some("podman"));
-    assert_eq!(crate::secret::known(), ["canary-1"]);
+    assert!(secret::is_known("canary-1"));
+    assert!(!["podman", "xterm", "/root"].into_iter().any(secret::is_known));
 }

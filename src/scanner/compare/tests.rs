@@ -164,7 +164,7 @@ fn means_the_same(#[case] options: Value, #[case] observed: Observed) {
 #[case::privileged(json!({"privileged": true}), by_hand(), "privileged: false -> true by Replace")]
 #[case::no_more_privileged(json!({"privileged": false}), by_hand().privileged(), "privileged: true -> false by Replace")]
 #[case::labels(json!({"labels": {"a": "1", "b": "2", "c": "3"}}), by_hand().with_label("a", "1").with_label("b", "x"),
-    r#"labels: {"a":"1","b":"x","c":null} -> {"a":"1","b":"2","c":"3"} by Replace"#)]
+    r#"labels: {"a":"1","b":"********","c":null} -> {"a":"1","b":"2","c":"3"} by Replace"#)]
 fn differs(#[case] options: Value, #[case] observed: Observed, #[case] expected: &str) {
     assert_eq!(usual(&options, &observed), expected);
 }

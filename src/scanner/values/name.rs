@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::{Error, Result};
+use crate::secret;
 
 /// The suffix of a new container that has not taken over yet.
 const INCOMING: &str = ".qcss-new";
@@ -31,6 +32,7 @@ impl Name {
                 "name must not end with {INCOMING} or {OUTGOING}, which a replacement uses while it is at work, got: `{text}`"
             )));
         }
+        secret::publish_name(text);
         Ok(Self(text.to_owned()))
     }
 
