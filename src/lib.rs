@@ -11,6 +11,7 @@
 pub mod ansible;
 mod engine;
 pub mod error;
+mod file;
 pub mod host;
 mod run;
 mod scanner;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use tokio::runtime::Runtime;
 
 use super::info;
 use super::invocation::Invocation;
@@ -19,7 +20,7 @@ use crate::engine::{Docker, DockerHost};
 use crate::error::{Error, Kind, Result};
 use crate::run::failure::summary;
 use crate::run::interrupt::Interrupt;
-use crate::run::{self, Settings};
+use crate::run::{self, Settings, process};
 use crate::scanner::desired;
 use crate::scanner::values::name::Name;
 
@@ -35,7 +36,11 @@ const LONGEST_TIMEOUT: i64 = 86_400;
 
 /// Answers the call whose arguments are in the file at `path`.
 pub fn answer(path: &Path) -> Reply {
-    guarded(|| Invocation::read(path).map(|invocation| call(&invocation, Path::new(syslog::SOCKET))))
+    guarded(|| {
+        let runtime = process::harden()
+            .map_err(|error| Error::new(Kind::Internal, format!("cannot start the runtime: {error}")))?;
+        Invocation::read(path).map(|invocation| call(&runtime, &invocation, Path::new(syslog::SOCKET)))
+    })
 }
 
 /// The reply of `work`, whatever happens in it.
@@ -52,7 +57,7 @@ fn guarded(work: impl FnOnce() -> Result<Reply>) -> Reply {
     )
 }
 
-fn call(invocation: &Invocation, log: &Path) -> Reply {
+fn call(runtime: &Runtime, invocation: &Invocation, log: &Path) -> Reply {
     let module = if invocation.module.is_empty() { MODULE } else { &invocation.module };
     let (table, together) = if module == INFO { (INFO_OPTIONS, NONE_TOGETHER) } else { (OPTIONS, TOGETHER) };
     // As the user wrote it, with its collection.
@@ -61,7 +66,7 @@ fn call(invocation: &Invocation, log: &Path) -> Reply {
         Ok(valid) => {
             let shown = masked(table, &valid.values);
             invocation.log.tell(log, table, &shown);
-            let answered = if module == INFO { tell(&valid) } else { manage(invocation, valid) };
+            let answered = if module == INFO { tell(runtime, &valid) } else { manage(runtime, invocation, valid) };
             with_invocation(answered.unwrap_or_else(|error| Reply::failure(&error)), &shown)
         }
         Err(error) => with_invocation(Reply::failure(&error), &masked(table, &invocation.options)),
@@ -73,7 +78,7 @@ fn with_invocation(reply: Reply, options: &Map<String, Value>) -> Reply {
 }
 
 /// `qcss_scanner`.
-fn manage(invocation: &Invocation, valid: Valid) -> Result<Reply> {
+fn manage(runtime: &Runtime, invocation: &Invocation, valid: Valid) -> Result<Reply> {
     let is_list = valid.entries.is_some();
     let (engine, settings) = (engine(&valid.values)?, settings(&valid.values, invocation.check_mode)?);
     let entries = match valid.entries {
@@ -89,23 +94,23 @@ fn manage(invocation: &Invocation, valid: Valid) -> Result<Reply> {
     desired::refuse_duplicates(&requests)?;
     let interrupt = Interrupt::default();
     let running = interrupt.listening(run::run(&engine, settings, &mut requests, &interrupt));
-    let mut outcome = block_on(running)?;
+    let mut outcome = runtime.block_on(running);
     outcome.warnings.splice(0..0, number_warning(&invocation.options));
     Ok(result::reply(&requests, &outcome, is_list, Mode { check: invocation.check_mode, diff: invocation.diff }))
 }
 
 /// `qcss_scanner_info`.
-fn tell(valid: &Valid) -> Result<Reply> {
+fn tell(runtime: &Runtime, valid: &Valid) -> Result<Reply> {
     let name = valid.values.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
     let name = name.map(Name::parse).transpose()?;
     let engine = engine(&valid.values)?;
-    let found = block_on(run::info::info(&engine, name.as_ref()))?;
+    let found = runtime.block_on(run::info::info(&engine, name.as_ref()));
     Ok(info::reply(&found.map_err(|error| summary(&error))?))
 }
 
 /// The engine that a task addresses; nothing is sent yet.
 fn engine(values: &Map<String, Value>) -> Result<Docker> {
-    let environment = std::env::var("DOCKER_HOST").ok();
+    let environment = std::env::var_os("DOCKER_HOST");
     let option = values.get("docker_host").and_then(Value::as_str);
     Ok(Docker::new(DockerHost::parse(option, environment.as_deref())?, settings(values, true)?.timeout))
 }
@@ -124,13 +129,6 @@ fn settings(values: &Map<String, Value>, check_mode: bool) -> Result<Settings> {
     let timeout = timeout
         .ok_or_else(|| Error::invalid(format!("timeout must be 1 to {LONGEST_TIMEOUT} seconds, got: `{given}`")))?;
     Ok(Settings { timeout: Duration::from_secs(timeout), check_mode })
-}
-
-/// Runs `work`; one thread, since every engine call waits for the one before it.
-fn block_on<T>(work: impl Future<Output = T>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Error::new(Kind::Internal, format!("cannot start the runtime: {error}")))?;
-    Ok(runtime.block_on(work))
 }
 
 #[cfg(test)]
@@ -159,7 +157,8 @@ mod tests {
             let log = Log { module: MODULE.to_owned(), ..Log::default() };
             let Value::Object(options) = options else { panic!("not an object: {options}") };
             // No engine is asked: its address is refused.
-            let reply = call(&Invocation { log, options, ..Invocation::default() }, &socket);
+            let runtime = process::harden().unwrap();
+            let reply = call(&runtime, &Invocation { log, options, ..Invocation::default() }, &socket);
             assert_eq!(reply.exit_code(), 1);
             let mut buffer = [0; 8192];
             listener.recv(&mut buffer).map(|length| String::from_utf8_lossy(&buffer[..length]).into_owned())

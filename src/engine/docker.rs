@@ -36,7 +36,7 @@ const STOP_TIMEOUT: u32 = 10;
 #[derive(Debug)]
 pub struct Docker {
     pub(super) transport: Transport,
-    timeout: Duration,
+    pub(super) timeout: Duration,
     /// By image id, the variables that its containers get from it; `None` where the image is gone.
     pub(super) image_envs: RefCell<HashMap<String, Option<Environment>>>,
     /// The engine's `/info`, which does not change during a run.

@@ -10,6 +10,10 @@ use bollard::errors::Error as Bollard;
 
 use super::host::DockerHost;
 use crate::error::{Error, Kind};
+use crate::secret::printable;
+
+/// The most characters of an engine's message: more than are shown in the end, so that no secret is cut before it is masked.
+const LONGEST: usize = 32 << 10;
 
 /// A failed engine call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +55,20 @@ pub enum Failure {
         status: u16,
         /// The engine's message.
         message: String,
+    },
+    /// The host's configuration of the docker command cannot be used to find a registry's user.
+    #[error("{0}")]
+    Credentials(String),
+    /// A credential helper did not end within this time.
+    #[error(
+        "the credential helper does not end within {} s; see whether it hangs, or give registry_username: `{name}`",
+        .limit.as_secs()
+    )]
+    SilentHelper {
+        /// The program's name.
+        name: String,
+        /// This time.
+        limit: Duration,
     },
     /// Any of these, and what was tried.
     #[error("cannot {what}: {failure}")]
@@ -151,7 +169,7 @@ impl Failure {
         match self.root() {
             Self::Denied(_) | Self::Refused { status: 401 | 403, .. } => Kind::PermissionDenied,
             Self::Unreachable(_) | Self::NotAnEngine(_) | Self::Silent(_) => Kind::EngineUnreachable,
-            Self::TimedOut(_) => Kind::Timeout,
+            Self::TimedOut(_) | Self::SilentHelper { .. } => Kind::Timeout,
             Self::Conflict(message) if is_name_in_use(message) => Kind::AlreadyInUse,
             _ => Kind::EngineError,
         }
@@ -205,7 +223,7 @@ fn said(status: u16, message: &str) -> String {
     if message.is_empty() || message.starts_with('<') {
         return format!("HTTP status {status}");
     }
-    message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    printable(message).chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect()
 }
 
 #[cfg(test)]
@@ -236,7 +254,7 @@ mod tests {
     #[rstest]
     #[case::page("<html>canary</html>", "HTTP status 502")]
     #[case::nothing(" \n", "HTTP status 502")]
-    #[case::control("two\nlines\u{1b}[0m", "two lines [0m")]
+    #[case::control("two\nlines\u{1b}[0m", "two lines")]
     fn pages_and_control_characters_are_not_shown(#[case] message: &str, #[case] shown: &str) {
         assert_eq!(Failure::of_status(502, message).to_string(), shown);
     }
@@ -250,6 +268,8 @@ mod tests {
     #[case(Failure::Garbled, Kind::EngineError, false)]
     #[case(Failure::TooLarge, Kind::EngineError, false)]
     #[case(Failure::TimedOut(Duration::from_secs(60)), Kind::Timeout, false)]
+    #[case(Failure::Credentials("x".to_owned()), Kind::EngineError, false)]
+    #[case(Failure::SilentHelper { name: "x".to_owned(), limit: Duration::from_secs(1) }, Kind::Timeout, false)]
     #[case(Failure::of_status(400, "bad parameter"), Kind::EngineError, false)]
     #[case(Failure::of_status(401, "unauthorized"), Kind::PermissionDenied, false)]
     #[case(Failure::of_status(403, "denied by plugin"), Kind::PermissionDenied, false)]

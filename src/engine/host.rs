@@ -1,5 +1,6 @@
 //! Where the engine listens.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -17,9 +18,17 @@ pub struct DockerHost(PathBuf);
 
 impl DockerHost {
     /// The option, else `environment` (`DOCKER_HOST`), else Docker's default; an empty string counts as none.
-    pub fn parse(option: Option<&str>, environment: Option<&str>) -> Result<Self> {
-        let text =
-            option.filter(|text| !text.is_empty()).or(environment.filter(|text| !text.is_empty())).unwrap_or(DEFAULT);
+    pub fn parse(option: Option<&str>, environment: Option<&OsStr>) -> Result<Self> {
+        let text = match (option, environment) {
+            (Some(option), _) if !option.is_empty() => option,
+            (_, Some(variable)) if !variable.is_empty() => variable.to_str().ok_or_else(|| {
+                Error::invalid(format!(
+                    "DOCKER_HOST must be text in UTF-8; correct it, or give docker_host, got: `{}`",
+                    variable.display()
+                ))
+            })?,
+            _ => DEFAULT,
+        };
         match text.strip_prefix("unix://") {
             Some(path) if path.len() > LONGEST => Err(Error::invalid(format!(
                 "docker_host must name a socket's path of at most {LONGEST} bytes, got: `{text}`"
@@ -51,6 +60,7 @@ impl fmt::Display for DockerHost {
 mod tests {
     use super::*;
     use rstest::rstest;
+    use std::os::unix::ffi::OsStrExt;
 
     #[rstest]
     #[case(None, None, "unix:///var/run/docker.sock")]
@@ -62,7 +72,15 @@ mod tests {
         #[case] variable: Option<&str>,
         #[case] host: &str,
     ) {
-        assert_eq!(DockerHost::parse(option, variable).unwrap().to_string(), host);
+        assert_eq!(DockerHost::parse(option, variable.map(OsStr::new)).unwrap().to_string(), host);
+    }
+
+    #[test]
+    fn a_variable_that_is_not_text_is_refused_unless_the_option_is_given() {
+        let variable = Some(OsStr::from_bytes(b"unix:///\xff.sock"));
+        let message = DockerHost::parse(None, variable).unwrap_err().message;
+        assert!(message.starts_with("DOCKER_HOST must be text in UTF-8"), "{message}");
+        assert_eq!(DockerHost::parse(Some("unix:///a.sock"), variable).unwrap().to_string(), "unix:///a.sock");
     }
 
     #[rstest]
@@ -71,7 +89,7 @@ mod tests {
     #[case("/run/docker.sock", "delegate_to")]
     #[case("unix://run/docker.sock", "absolute path")]
     fn any_other_scheme_is_refused_with_the_cure(#[case] text: &str, #[case] cure: &str) {
-        let message = DockerHost::parse(None, Some(text)).unwrap_err().message;
+        let message = DockerHost::parse(None, Some(OsStr::new(text))).unwrap_err().message;
         assert!(message.contains(cure) && message.ends_with(&format!("got: `{text}`")), "{message}");
     }
 }

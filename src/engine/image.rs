@@ -2,26 +2,19 @@
 
 use std::io;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE;
 use bollard::body_try_stream;
-use docker_credential::DockerCredential;
 use futures_util::Stream;
 use hyper::body::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::translate::with_algorithm;
 use super::transport::Call;
-use super::{Docker, Failure, progress};
+use super::{Docker, Failure, credentials, progress};
 use crate::scanner::policy::Credentials;
 use crate::scanner::values::environment::Environment;
 use crate::scanner::values::image::ImageRef;
-use crate::secret;
-
-/// The name under which docker login files the default registry.
-const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
 /// The API version of the first Docker that decompresses zstd.
 const ZSTD: (usize, usize) = (1, 42);
@@ -92,7 +85,8 @@ impl Docker {
             digest: Option<String>,
         }
         let path = format!("/distribution/{image}/json");
-        let asking = self.transport.get_for::<Distribution>(&path, credentials(image, user));
+        let user = credentials::header(image.registry(), user, self.timeout).await?;
+        let asking = self.transport.get_for::<Distribution>(&path, user);
         let found = self.ask(&format!("get the digest of image `{image}` from its registry"), asking).await?;
         Ok(found.descriptor.digest.unwrap_or_default())
     }
@@ -116,7 +110,8 @@ impl Docker {
         let (name, tag) = image.name_and_tag();
         // Both are of characters that mean nothing in a URL.
         let path = format!("/images/create?fromImage={name}&tag={tag}");
-        let call = Call { user: credentials(image, user), body: None };
+        let user = credentials::header(image.registry(), user, self.timeout).await?;
+        let call = Call { user, body: None };
         self.follow(&format!("pull image `{image}`"), &path, call).await
     }
 
@@ -126,27 +121,4 @@ impl Docker {
         let following = async { progress::read(self.transport.stream(path, call).await?, self.transport.host()).await };
         following.await.map_err(|failure| failure.during(what))
     }
-}
-
-/// The header with the credentials for the registry of `image`: `user`, else what the host's docker configuration has, in its
-/// file or in a credential helper.
-fn credentials(image: &ImageRef, user: Option<&Credentials>) -> Option<String> {
-    let registry = image.registry();
-    let user = if let Some(Credentials { username, password }) = user {
-        json!({"username": username, "password": password.expose(), "serveraddress": registry})
-    } else {
-        let filed_under = if registry == "docker.io" { DOCKER_HUB } else { registry };
-        // No configuration, no entry, a helper that fails: the registry may need no credentials, and says so if it does.
-        match docker_credential::get_credential(filed_under).ok()? {
-            DockerCredential::UsernamePassword(username, password) => {
-                secret::remember(&password);
-                json!({"username": username, "password": password, "serveraddress": registry})
-            }
-            DockerCredential::IdentityToken(token) => {
-                secret::remember(&token);
-                json!({"identitytoken": token, "serveraddress": registry})
-            }
-        }
-    };
-    Some(URL_SAFE.encode(user.to_string()))
 }

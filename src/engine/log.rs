@@ -7,6 +7,9 @@ use futures_util::StreamExt;
 
 use super::{Docker, Failure};
 
+/// The most bytes of the last lines.
+const LONGEST: usize = 64 << 10;
+
 impl Docker {
     pub(super) async fn read_log(&self, limit: Duration, id: &str, count: usize) -> Result<Vec<String>, Failure> {
         let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&count.to_string()).build();
@@ -19,7 +22,8 @@ impl Docker {
             Ok(text)
         });
         let text = reading.await?;
-        Ok(String::from_utf8_lossy(&text)
+        let last = text.get(text.len().saturating_sub(LONGEST)..).unwrap_or(&text);
+        Ok(String::from_utf8_lossy(last)
             .lines()
             .map(|line| line.trim_end().to_owned())
             .filter(|line| !line.is_empty())

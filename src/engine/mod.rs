@@ -8,6 +8,7 @@
 mod answer;
 mod body;
 mod connection;
+mod credentials;
 mod docker;
 mod failure;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod info;
 mod list;
 mod log;
 mod network;
+mod program;
 mod progress;
 mod successor;
 mod translate;

@@ -9,16 +9,16 @@ use flate2::bufread::MultiGzDecoder;
 use futures_util::stream::{self, Stream};
 use hyper::body::Bytes;
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
+use crate::file;
 use crate::scanner::values::compression::{Compression, LONGEST_MAGIC};
 use crate::scanner::values::image::ImageRef;
 
 /// The bytes of one piece of the stream to the engine.
 const PIECE: usize = 256 << 10;
-/// The most bytes of a manifest, which has a few hundred for each image.
-const LARGEST_MANIFEST: u64 = 16 << 20;
+/// The most bytes of a manifest, which has a few hundred for each image. What is made of it takes up to twenty times as much.
+const LARGEST_MANIFEST: u64 = 2 << 20;
 /// The most images that a message names.
 const NAMED: usize = 5;
 /// What an archive must be; never what a parser says of one, since that quotes the file.
@@ -32,6 +32,17 @@ struct Content {
     manifests: Vec<String>,
 }
 
+/// `index.json`.
+#[derive(Deserialize)]
+struct Index {
+    manifests: Option<Vec<Manifest>>,
+}
+
+#[derive(Deserialize)]
+struct Manifest {
+    digest: Option<String>,
+}
+
 /// One image of `manifest.json`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -43,7 +54,7 @@ struct Image {
 
 /// The archive at `path` as a stream of its bytes.
 pub fn open(path: &Path) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + 'static> {
-    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    let file = file::open(path).map_err(|error| unreadable(path, &error))?;
     Ok(stream::unfold(Some(file), |file| async {
         let mut file = file?;
         let mut piece = vec![0; PIECE];
@@ -82,7 +93,7 @@ pub fn check(path: &Path, image: &ImageRef) -> Result<Compression> {
 
 /// The compression of the archive at `path`.
 pub fn compression(path: &Path) -> Result<Compression> {
-    File::open(path)
+    file::open(path)
         .and_then(|file| compression_of(&mut BufReader::new(file)))
         .map_err(|error| unreadable(path, &error))
 }
@@ -96,7 +107,7 @@ fn compression_of(file: &mut BufReader<File>) -> io::Result<Compression> {
 
 /// `None`: the archive cannot be looked into.
 fn look_into(path: &Path, image: &ImageRef) -> io::Result<(Compression, Option<Content>)> {
-    let mut file = BufReader::new(File::open(path)?);
+    let mut file = BufReader::new(file::open(path)?);
     let compression = compression_of(&mut file)?;
     let content = match compression {
         Compression::None => Some(read(&mut file, image)?),
@@ -110,15 +121,15 @@ fn look_into(path: &Path, image: &ImageRef) -> io::Result<(Compression, Option<C
 /// called `./manifest.json` and so on where somebody has packed the archive again.
 fn read(archive: &mut dyn Read, image: &ImageRef) -> io::Result<Content> {
     let (mut content, mut is_listed) = (Content::default(), false);
-    for entry in tar::Archive::new(archive).entries()? {
+    // An entry that only gives the next one its long name may be of any length, and is read whole unless entries are raw.
+    for entry in tar::Archive::new(archive).entries()?.raw(true) {
         let entry = entry?;
         let path = entry.path()?.into_owned();
         let path = path.strip_prefix(".").unwrap_or(&path);
         let json = entry.take(LARGEST_MANIFEST);
         if path == Path::new("index.json") {
-            let index: Value = serde_json::from_reader(json)?;
-            let listed = index.get("manifests").and_then(Value::as_array).into_iter().flatten();
-            content.manifests = listed.filter_map(|it| Some(it.get("digest")?.as_str()?.to_owned())).collect();
+            let index: Index = serde_json::from_reader(json)?;
+            content.manifests = index.manifests.into_iter().flatten().filter_map(|it| it.digest).collect();
         } else if path == Path::new("manifest.json") {
             content.images = serde_json::from_reader(json)?;
             is_listed = true;
@@ -163,7 +174,8 @@ fn unreadable(path: &Path, error: &io::Error) -> Error {
         io::ErrorKind::NotFound => (Kind::ImageNotFound, "copy it to the Docker host first"),
         _ => (Kind::ImageNotFound, "give a tar of docker save, plain or gzip"),
     };
-    let reason = if error.raw_os_error().is_some() { error.to_string() } else { NO_ARCHIVE.to_owned() };
+    let own = error.raw_os_error().is_some() || error.to_string() == file::IRREGULAR;
+    let reason = if own { error.to_string() } else { NO_ARCHIVE.to_owned() };
     let reason = reason.split(" (os error").next().unwrap_or(&reason);
     Error::new(kind, format!("image_archive cannot be read: {reason}; {cure}: `{}`", path.display()))
 }

@@ -4,18 +4,13 @@
 //! these by hand, so that a task need not name them.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
-use rustix::fs::OFlags;
 use serde::Deserialize;
 
+use crate::file;
 use crate::scanner::values::environment::Environment;
-
-/// Larger than any configuration.
-const LARGEST: u64 = 1 << 20;
 
 /// The entry for every engine that has none of its own.
 const DEFAULT: &str = "default";
@@ -42,24 +37,12 @@ struct Proxies {
 /// The variables that the docker command of this user gives to containers of the engine at `docker_host`, unless they are given
 /// otherwise. None where there is no configuration, or none that can be read.
 pub fn proxies(docker_host: &str) -> Environment {
-    let config = path().and_then(|path| read(&path).ok()).unwrap_or_default();
+    let config = file::docker_config().and_then(|path| read(&path).ok()).unwrap_or_default();
     of(config, docker_host)
 }
 
-fn path() -> Option<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let directory = set("DOCKER_CONFIG").or_else(|| set("HOME").map(|home| home.join(".docker")));
-    directory.map(|directory| directory.join("config.json"))
-}
-
-/// A pipe in its place would never end, and not even open.
 fn read(path: &Path) -> io::Result<Config> {
-    let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    Ok(serde_json::from_reader(io::BufReader::new(file.take(LARGEST)))?)
+    Ok(serde_json::from_slice(&file::read(path, file::DOCKER_CONFIG)?)?)
 }
 
 fn of(config: Config, docker_host: &str) -> Environment {

@@ -183,6 +183,9 @@ fn pulls_always(request: &Request) -> bool {
 
 /// The error of a pull that failed: registry, image, and the likely cause.
 fn not_pulled(desired: &Desired, failure: &Failure) -> Error {
+    if let Failure::Credentials(_) | Failure::SilentHelper { .. } = failure.root() {
+        return failure.clone().into();
+    }
     // A pull and a look at the registry fail with the same words, but for these.
     let said = failure.root().to_string().replace(&format!("manifest for {} not found: ", desired.image), "");
     let text = said.to_lowercase();

@@ -15,6 +15,7 @@ mod locks;
 mod observe;
 pub mod outcome;
 mod paths;
+pub mod process;
 mod reach;
 mod recover;
 mod retry;

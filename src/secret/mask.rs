@@ -42,6 +42,9 @@ const CHOICES: &[&str] = &["overcommit", "pull", "recreate", "restart_policy", "
 /// The most characters of a message; the rest is left out.
 const LONGEST_MESSAGE: usize = 8 << 10;
 
+/// The most bytes of any text. To look for secrets takes many times as much memory.
+const LONGEST_TEXT: usize = 64 << 10;
+
 /// All secrets of a run.
 #[derive(Debug)]
 pub struct Mask {
@@ -91,7 +94,9 @@ impl Mask {
     fn clean_value(&self, value: &mut Value, keys: Keys) {
         match value {
             Value::String(text) => {
-                if let Some(masked) = self.masked(text) {
+                if text.len() > LONGEST_TEXT {
+                    *text = self.beginning(text);
+                } else if let Some(masked) = self.masked(text) {
                     *text = masked;
                 }
                 if keys == Keys::Ours && text.chars().any(|c| c.is_control() && c != '\n') {
@@ -139,16 +144,29 @@ impl Mask {
         let text = lines.join("\n");
         let mut found = self.found(&text);
         let view = View::shown(&text);
-        let length = view.bytes.len();
-        if let Some(cut) = self.forms.cut_at_end(&view.bytes) {
-            found.extend(view.origin(length - cut..length));
-        }
+        found.extend(self.cut_at_end(&view));
         let from_end: Vec<_> = view.bytes.iter().rev().copied().collect();
         if let Some(cut) = self.forms.reversed().cut_at_end(&from_end) {
             found.extend(view.origin(0..cut));
         }
         let masked = replace(&text, found).unwrap_or(text);
         masked.lines().map(printable).filter(|line| !line.is_empty()).collect()
+    }
+
+    /// As much of a long text as is shown, without any secret, nor the half of one where it is cut.
+    fn beginning(&self, text: &str) -> String {
+        let end = (0..=LONGEST_TEXT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+        let (shown, rest) = text.split_at(end);
+        let mut found = self.found(shown);
+        found.extend(self.cut_at_end(&View::shown(shown)));
+        let masked = replace(shown, found).unwrap_or_else(|| shown.to_owned());
+        format!("{masked}… ({} more bytes)", rest.len())
+    }
+
+    /// Where the last characters are the beginning of a secret.
+    fn cut_at_end(&self, view: &View) -> Option<Range<usize>> {
+        let length = view.bytes.len();
+        view.origin(length - self.forms.cut_at_end(&view.bytes)?..length)
     }
 
     /// `text` without any secret; `None`: there is none in it.

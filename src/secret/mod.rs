@@ -15,6 +15,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use mask::Mask;
+pub use view::printable;
 
 #[derive(Default)]
 struct Known {

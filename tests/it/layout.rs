@@ -8,13 +8,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["ansible", "error"]),
     ("testing", &["ansible", "scanner", "error"]),
     ("ansible", &["run", "engine", "scanner", "values", "error", "secret", "testing"]),
-    ("run", &["engine", "host", "scanner", "values", "error", "secret", "testing"]),
-    ("engine", &["scanner", "values", "error", "secret", "testing"]),
-    ("host", &["scanner", "values", "error", "secret", "testing"]),
+    ("run", &["engine", "host", "scanner", "values", "error", "secret", "file", "testing"]),
+    ("engine", &["scanner", "values", "error", "secret", "file", "testing"]),
+    ("host", &["scanner", "values", "error", "secret", "file", "testing"]),
     ("scanner", &["values", "error", "secret", "testing"]),
     ("values", &["error", "secret"]),
     ("error", &[]),
     ("secret", &[]),
+    ("file", &[]),
 ];
 
 #[test]

@@ -13,6 +13,8 @@ mod adoption;
 #[cfg(test)]
 mod ansible;
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
 mod canaries;
 #[cfg(test)]
 mod carried_over;

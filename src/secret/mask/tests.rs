@@ -116,6 +116,15 @@ fn a_hundred_thousand_secrets_and_a_long_text_take_no_time() {
     assert!(begin.elapsed() < std::time::Duration::from_secs(5), "{:?}", begin.elapsed());
 }
 
+#[test]
+fn a_long_text_is_cut_and_no_secret_with_it() {
+    let text = |end: &str| format!("{}{end}", "x".repeat(LONGEST_TEXT - 4));
+    let shown = |text: &str| cleaned(&["canary"], json!({"image": text}))["image"].as_str().unwrap().to_owned();
+    assert_eq!(shown(&text("1234")), text("1234"));
+    assert_eq!(shown(&text("canary")), text("********… (2 more bytes)"));
+    assert_eq!(shown(&text("12ä4")), text("12ä… (1 more bytes)"));
+}
+
 /// One of the ways to write a text that hide it from a plain search.
 fn disguise(text: &str, way: usize) -> String {
     let each = |write: &dyn Fn(char) -> String| text.chars().map(write).collect::<String>();

@@ -126,9 +126,21 @@ impl Module {
         self.under(&format!("ulimit -v {}", mebibytes << 10))
     }
 
+    /// Ended by a signal once it has computed for so long.
+    pub fn with_cpu_seconds(self, seconds: u32) -> Self {
+        self.under(&format!("ulimit -t {seconds}"))
+    }
+
     /// With what a shell hands on, such as a umask or a limit.
     pub fn under(mut self, command: &str) -> Self {
         self.launcher.extend(["sh", "-c", &format!("{command} && exec \"$@\""), "sh"].map(str::to_owned));
+        self
+    }
+
+    /// The same, and with a pipe for its stdout, as Ansible has it.
+    pub fn under_with_a_pipe(mut self, command: &str) -> Self {
+        let piped = format!("set -o pipefail; ({command} && exec \"$@\") | cat");
+        self.launcher.extend(["bash", "-c", &piped, "bash"].map(str::to_owned));
         self
     }
 
