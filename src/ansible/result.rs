@@ -108,7 +108,16 @@ pub fn reply(requests: &[Request], outcome: &Outcome, is_list: bool, mode: Mode)
 
 /// The keys for one scanner.
 fn entry(request: &Request, outcome: &ScannerOutcome, mode: Mode) -> Map<String, Value> {
-    let ScannerOutcome { differences, comparisons: _, actions, changed, rolled_back, container, reached: _ } = outcome;
+    let ScannerOutcome {
+        differences,
+        comparisons: _,
+        warnings: _,
+        actions,
+        changed,
+        rolled_back,
+        container,
+        reached: _,
+    } = outcome;
     let mut entry = Map::from_iter([
         ("changed".to_owned(), Value::from(*changed)),
         ("msg".to_owned(), message(request, actions, mode).into()),

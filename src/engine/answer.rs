@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 /// A container as the engine describes it.
 #[derive(Debug)]
@@ -52,7 +53,11 @@ pub struct Config {
     pub image: Option<String>,
     pub env: Option<Vec<String>>,
     pub labels: Option<BTreeMap<String, String>>,
+    /// Made without any network.
+    pub network_disabled: Option<bool>,
     pub stop_timeout: Option<i64>,
+    /// The paths of anonymous volumes.
+    pub volumes: Option<BTreeMap<String, Value>>,
 }
 
 /// What depends on the host.
@@ -69,6 +74,20 @@ pub struct HostConfig {
     pub privileged: Option<bool>,
     pub auto_remove: Option<bool>,
     pub network_mode: Option<String>,
+    pub ipc_mode: Option<String>,
+    pub pid_mode: Option<String>,
+    pub links: Option<Vec<String>>,
+    pub volumes_from: Option<Vec<String>>,
+    pub binds: Option<Vec<String>>,
+    pub mounts: Option<Vec<AskedMount>>,
+}
+
+/// One mount, as it was asked for.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct AskedMount {
+    pub source: Option<String>,
+    pub target: Option<String>,
 }
 
 /// What happens when the container ends.
@@ -80,9 +99,13 @@ pub struct RestartPolicy {
 }
 
 /// One mount, as it is in the container.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct MountPoint {
+    #[serde(rename = "Type")]
+    pub kind: Option<String>,
+    /// Of a volume.
+    pub name: Option<String>,
     pub source: Option<String>,
     pub destination: Option<String>,
     pub mode: Option<String>,

@@ -7,7 +7,7 @@ use std::io;
 use std::time::Duration;
 
 use bollard::query_parameters::{
-    RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, RestartContainerOptionsBuilder,
+    RemoveContainerOptionsBuilder, RemoveVolumeOptions, RenameContainerOptionsBuilder, RestartContainerOptionsBuilder,
     StopContainerOptionsBuilder,
 };
 use futures_util::Stream;
@@ -16,17 +16,20 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::{Container, Inspected};
-use super::translate::with_algorithm;
+use super::body::Fields;
+use super::endpoints::endpoint;
+use super::successor::OnEngine;
+use super::translate::{dependencies, with_algorithm};
 use super::transport::Transport;
 use super::{DockerHost, Engine, Failure, Info, Listed, LocalImage, body, successor};
 use crate::scanner::admission::Neighbour;
+use crate::scanner::dependency::Dependency;
 use crate::scanner::desired::Desired;
 use crate::scanner::observed::{Note, Observed};
 use crate::scanner::operation::Update;
 use crate::scanner::policy::Credentials;
 use crate::scanner::values::compression::Compression;
-use crate::scanner::values::environment::Environment;
-use crate::scanner::values::image::ImageRef;
+use crate::scanner::values::image::{Brought, ImageRef};
 use crate::scanner::values::name::Name;
 
 /// Docker's own grace between SIGTERM and SIGKILL, in seconds.
@@ -37,8 +40,8 @@ const STOP_TIMEOUT: u32 = 10;
 pub struct Docker {
     pub(super) transport: Transport,
     pub(super) timeout: Duration,
-    /// By image id, the variables that its containers get from it; `None` where the image is gone.
-    pub(super) image_envs: RefCell<HashMap<String, Option<Environment>>>,
+    /// By image id, what its containers get from it; `None` where the image is gone.
+    pub(super) brought: RefCell<HashMap<String, Option<Brought>>>,
     /// The engine's `/info`, which does not change during a run.
     info: RefCell<Option<Info>>,
 }
@@ -46,7 +49,7 @@ pub struct Docker {
 impl Docker {
     /// The engine at `host`; `timeout` bounds each request other than a pull, a load or a stop.
     pub fn new(host: DockerHost, timeout: Duration) -> Self {
-        Self { transport: Transport::new(host), timeout, image_envs: RefCell::default(), info: RefCell::default() }
+        Self { transport: Transport::new(host), timeout, brought: RefCell::default(), info: RefCell::default() }
     }
 
     /// The answer to `request`, within `timeout`; `what` names it in the error.
@@ -104,6 +107,14 @@ impl Docker {
         Ok(self.ask(&format!("create container `{name}`"), request).await?.id)
     }
 
+    async fn connect(&self, id: &str, network: &str, endpoint: Fields) -> Result<(), Failure> {
+        let body = json!({"Container": id, "EndpointConfig": endpoint});
+        let path = format!("/networks/{network}/connect");
+        let connecting = self.transport.post::<Value>(&path, &body);
+        self.ask(&format!("connect the scanner to network `{network}`"), connecting).await?;
+        Ok(())
+    }
+
     /// All fields of the container `id`; `None`: it is gone.
     async fn inspect_raw(&self, id: &str) -> Result<Option<Value>, Failure> {
         let path = format!("/containers/{id}/json");
@@ -121,12 +132,12 @@ impl Docker {
     /// secrets, and masking them would make messages unreadable.
     pub(super) async fn observe(&self, container: &Container) -> Result<Observed, Failure> {
         let id = container.image_id();
-        if !self.image_envs.borrow().contains_key(&id) {
-            let env = self.image(&id).await?.map(|image| image.env);
-            self.image_envs.borrow_mut().insert(id.clone(), env);
+        if !self.brought.borrow().contains_key(&id) {
+            let brought = self.image(&id).await?.map(|image| image.brought);
+            self.brought.borrow_mut().insert(id.clone(), brought);
         }
-        let env = self.image_envs.borrow().get(&id).cloned().flatten();
-        Ok(container.observe(env))
+        let brought = self.brought.borrow().get(&id).cloned().flatten();
+        Ok(container.observe(brought))
     }
 
     /// How long a stop may take.
@@ -161,8 +172,8 @@ impl Engine for Docker {
         self.ask_registry(image, user).await
     }
 
-    async fn has_network(&self, name: &str) -> Result<bool, Failure> {
-        self.knows_network(name).await
+    async fn network(&self, name: &str) -> Result<Option<String>, Failure> {
+        self.network_id(name).await
     }
 
     async fn info(&self) -> Result<Info, Failure> {
@@ -176,6 +187,12 @@ impl Engine for Docker {
 
     async fn neighbours(&self) -> Result<Vec<Neighbour>, Failure> {
         self.list_neighbours().await
+    }
+
+    async fn dependencies(&self, id: &str) -> Result<Vec<Dependency>, Failure> {
+        let container = self.inspect_container(id).await?;
+        let host_config = container.as_ref().and_then(|it| it.inspected.host_config.as_ref());
+        Ok(host_config.map(dependencies).unwrap_or_default())
     }
 
     async fn last_lines(&self, id: &str, count: usize) -> Result<Vec<String>, Failure> {
@@ -206,18 +223,28 @@ impl Engine for Docker {
         note: &Note,
     ) -> Result<String, Failure> {
         let Some(inspected) = self.inspect_raw(&old.id).await? else {
-            let gone = Failure::NotFound(format!("the scanner is gone; run the task again: `{name}`"));
-            return Err(gone.during("replace the scanner"));
+            return Err(gone(name.as_str()).during("replace the scanner"));
         };
         let image = inspected.get("Image").and_then(Value::as_str).unwrap_or_default();
         let image = self.image_config(&with_algorithm(image)).await?;
-        let successor = successor::successor(desired, old, note, &inspected, image.as_ref());
+        let made_on = &old.network.made_on;
+        let made_on_is_gone = old.network.is_off_its_own() && self.network_id(made_on).await?.is_none();
+        let new_image = self.look_up_image(desired.image.as_str()).await?.map(|image| image.brought.volumes);
+        let engine = OnEngine {
+            host_name: &self.info().await?.host_name,
+            made_on_is_gone,
+            volumes: &new_image.unwrap_or_default(),
+        };
+        let successor = successor::successor(desired, old, note, &inspected, image.as_ref(), engine);
         let id = self.create_container(&name.incoming(), &successor.body).await?;
         for (network, endpoint) in successor.further_networks {
-            let body = json!({"Container": id, "EndpointConfig": endpoint});
-            let path = format!("/networks/{network}/connect");
-            let connecting = self.transport.post::<Value>(&path, &body);
-            self.ask(&format!("connect the scanner to network `{network}`"), connecting).await?;
+            self.connect(&id, &network, endpoint).await?;
+        }
+        if let Some(network) = successor.left_network {
+            let body = json!({"Container": id});
+            let path = format!("/networks/{network}/disconnect");
+            let leaving = self.transport.post::<Value>(&path, &body);
+            self.ask(&format!("disconnect the scanner from network `{network}`"), leaving).await?;
         }
         Ok(id)
     }
@@ -252,6 +279,11 @@ impl Engine for Docker {
         .await
     }
 
+    async fn reconnect(&self, container: &Observed, network: &str) -> Result<(), Failure> {
+        let Some(inspected) = self.inspect_raw(&container.id).await? else { return Err(gone(&container.name)) };
+        self.connect(&container.id, network, endpoint(&inspected, container, network)).await
+    }
+
     async fn unpause(&self, id: &str) -> Result<(), Failure> {
         self.call(self.timeout, "unpause the scanner", async |docker| docker.unpause_container(id).await).await
     }
@@ -260,6 +292,21 @@ impl Engine for Docker {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         self.call(self.timeout, "remove the container", async |docker| docker.remove_container(id, Some(options)).await)
             .await
+    }
+
+    async fn remove_volumes(&self, names: &[String]) -> Result<(), Failure> {
+        for name in names {
+            let what = format!("remove volume `{name}`");
+            let removing = self
+                .call(self.timeout, &what, async |docker| docker.remove_volume(name, None::<RemoveVolumeOptions>).await)
+                .await;
+            match removing {
+                // Somebody else has it, or has removed it.
+                Err(failure) if failure.is_not_found() || failure.is_conflict() => {}
+                removed => removed?,
+            }
+        }
+        Ok(())
     }
 
     async fn rename(&self, id: &str, name: &str) -> Result<(), Failure> {
@@ -276,6 +323,10 @@ impl Engine for Docker {
         })
         .await
     }
+}
+
+fn gone(name: &str) -> Failure {
+    Failure::NotFound(format!("the scanner is gone; run the task again: `{name}`"))
 }
 
 /// `None` where a container is gone; Podman answers 500 for one that goes at that moment.

@@ -20,6 +20,7 @@ use self::world::Call;
 pub use self::world::{FOREIGN, World};
 use super::{DockerHost, Engine, Failure, Info, Listed, LocalImage};
 use crate::scanner::admission::Neighbour;
+use crate::scanner::dependency::Dependency;
 use crate::scanner::desired::Desired;
 use crate::scanner::observed::{Note, Observed};
 use crate::scanner::operation::Update;
@@ -231,6 +232,7 @@ pub fn info() -> Info {
         memory: 1 << 40,
         rootless: false,
         directory_owner: Owner::Root,
+        host_name: "host".to_owned(),
         root_dir: format!("/fake/{}/{:?}", std::process::id(), std::thread::current().id()),
         socket: "/fake/docker.sock".into(),
     }
@@ -266,9 +268,9 @@ impl Engine for Fake {
         Ok("sha256:newest".to_owned())
     }
 
-    async fn has_network(&self, _: &str) -> Result<bool, Failure> {
+    async fn network(&self, _: &str) -> Result<Option<String>, Failure> {
         self.reachable()?;
-        Ok(true)
+        Ok(Some(String::new()))
     }
 
     async fn info(&self) -> Result<Info, Failure> {
@@ -282,9 +284,16 @@ impl Engine for Fake {
             id: it.id.clone(),
             name: it.name.clone(),
             mounts: it.mounts.clone(),
+            borrowed: it.borrowed.clone(),
+            is_up: it.status.is_up(),
             scanner: it.mount(mount::PRIVATE).is_some().then_some(it),
         };
         Ok(self.world().containers.into_iter().map(neighbour).collect())
+    }
+
+    async fn dependencies(&self, _: &str) -> Result<Vec<Dependency>, Failure> {
+        self.reachable()?;
+        Ok(Vec::new())
     }
 
     async fn last_lines(&self, _: &str, _: usize) -> Result<Vec<String>, Failure> {
@@ -317,7 +326,9 @@ impl Engine for Fake {
         note: &Note,
     ) -> Result<String, Failure> {
         let mut new = made(desired);
-        new.network = desired.network.clone().unwrap_or_else(|| old.network.clone());
+        if desired.network.as_ref().is_none_or(|network| old.is_on(network)) {
+            new.network = old.network.clone();
+        }
         new.privileged = desired.privileged.unwrap_or(old.privileged);
         new.labels = old.labels.clone().into_iter().chain(desired.labels.clone()).collect();
         let policy = desired.restart_policy.unwrap_or(old.restart_policy);
@@ -349,12 +360,20 @@ impl Engine for Fake {
         self.call(Call::Restart(container.id.clone())).await
     }
 
+    async fn reconnect(&self, container: &Observed, _: &str) -> Result<(), Failure> {
+        self.call(Call::Connect(container.id.clone())).await
+    }
+
     async fn unpause(&self, id: &str) -> Result<(), Failure> {
         self.call(Call::Unpause(id.to_owned())).await
     }
 
     async fn remove(&self, id: &str) -> Result<(), Failure> {
         self.call(Call::Remove(id.to_owned())).await
+    }
+
+    async fn remove_volumes(&self, _: &[String]) -> Result<(), Failure> {
+        self.reachable()
     }
 
     async fn rename(&self, id: &str, name: &str) -> Result<(), Failure> {

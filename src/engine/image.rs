@@ -1,5 +1,6 @@
 //! Images: inspect, pull, load, and the digest that a registry has.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use bollard::body_try_stream;
@@ -13,8 +14,9 @@ use super::translate::with_algorithm;
 use super::transport::Call;
 use super::{Docker, Failure, credentials, progress};
 use crate::scanner::policy::Credentials;
+use crate::scanner::values::directory::plain;
 use crate::scanner::values::environment::Environment;
-use crate::scanner::values::image::ImageRef;
+use crate::scanner::values::image::{Brought, ImageRef};
 
 /// The API version of the first Docker that decompresses zstd.
 const ZSTD: (usize, usize) = (1, 42);
@@ -26,8 +28,8 @@ pub struct LocalImage {
     pub id: String,
     /// Its digests at registries, `name@sha256:…`.
     pub digests: Vec<String>,
-    /// The variables that it brings to its containers.
-    pub env: Environment,
+    /// What it brings to its containers.
+    pub brought: Brought,
 }
 
 /// The answer to `GET /images/{name}/json`.
@@ -43,18 +45,23 @@ struct Inspected {
 #[serde(rename_all = "PascalCase")]
 struct Config {
     env: Option<Vec<String>>,
+    volumes: Option<BTreeMap<String, Value>>,
 }
 
 impl Docker {
     pub(super) async fn look_up_image(&self, name: &str) -> Result<Option<LocalImage>, Failure> {
         let Some(inspected) = self.inspect_image::<Inspected>(name).await? else { return Ok(None) };
-        let env = inspected.config.and_then(|config| config.env).unwrap_or_default();
+        let (env, volumes) = inspected.config.map(|config| (config.env, config.volumes)).unwrap_or_default();
+        let brought = Brought {
+            env: Environment::from_entries(env.iter().flatten()),
+            volumes: volumes.iter().flatten().map(|(path, _)| plain(path)).collect(),
+        };
         let image = LocalImage {
             id: with_algorithm(&inspected.id),
             digests: inspected.repo_digests.unwrap_or_default(),
-            env: Environment::from_entries(&env),
+            brought,
         };
-        self.image_envs.borrow_mut().insert(image.id.clone(), Some(image.env.clone()));
+        self.brought.borrow_mut().insert(image.id.clone(), Some(image.brought.clone()));
         Ok(Some(image))
     }
 

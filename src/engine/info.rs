@@ -20,6 +20,8 @@ pub struct Info {
     pub memory: u64,
     /// Whether the engine runs without root, which the vendor advises against.
     pub rootless: bool,
+    /// The name of the host.
+    pub host_name: String,
     /// The engine's own directory on the host (`DockerRootDir`), which also tells engines apart; empty where it does not say.
     pub root_dir: String,
     /// Whom the directories that are mounted into its containers belong to.
@@ -39,6 +41,7 @@ impl Docker {
             swap_limit: Option<bool>,
             security_options: Option<Vec<String>>,
             docker_root_dir: Option<String>,
+            name: Option<String>,
         }
         let answer: Answer = self.ask("ask the engine about its host", self.transport.get("/info")).await?;
         let has = |name: &str| answer.security_options.iter().flatten().any(|option| option.contains(name));
@@ -53,6 +56,7 @@ impl Docker {
             swap_accounting: answer.swap_limit.unwrap_or(true),
             cpus: answer.cpus.unwrap_or(u32::MAX),
             root_dir,
+            host_name: answer.name.unwrap_or_default(),
         })
     }
 }

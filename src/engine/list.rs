@@ -12,7 +12,7 @@ use serde::de::{DeserializeOwned, Deserializer, SeqAccess, Visitor};
 use serde_json::json;
 
 use super::answer::MountPoint;
-use super::translate::mounts;
+use super::mounts::mounts;
 use super::{Docker, Failure, Listed};
 use crate::scanner::admission::Neighbour;
 use crate::scanner::values::mount::{self, Mount};
@@ -35,6 +35,7 @@ struct Named {
 struct Summary {
     id: String,
     names: Option<Vec<String>>,
+    state: Option<String>,
     mounts: Option<Vec<MountPoint>>,
 }
 
@@ -62,27 +63,34 @@ impl Docker {
 
     pub(super) async fn list_neighbours(&self) -> Result<Vec<Neighbour>, Failure> {
         let mut listed = Vec::new();
-        self.list("/containers/json?all=true", |Summary { id, names, mounts: points }| {
+        self.list("/containers/json?all=true", |Summary { id, names, state, mounts: points }| {
             let names = names.into_iter().flatten().map(|name| name.trim_start_matches('/').to_owned());
             // The aliases that links give have a slash in the middle.
             let name = names.min_by_key(|name| name.contains('/')).unwrap_or_default();
-            listed.push((id, name, points.map(|points| mounts(&points))));
+            let is_up = matches!(state.as_deref(), Some("running" | "paused" | "restarting"));
+            listed.push((id, name, is_up, points.map(|points| mounts(&points))));
         })
         .await?;
         let mut neighbours = Vec::with_capacity(listed.len());
-        for (id, name, mounted) in listed {
-            let (scanner, mounts) = match mounted {
-                Some(mounts) if !has_identity(&mounts) => (None, mounts),
+        for (id, name, is_up, mounted) in listed {
+            let (scanner, mounts, borrowed) = match mounted {
+                Some(mounts) if !has_identity(&mounts) => (None, mounts, Vec::new()),
                 // A list shows neither environment nor limits, and that of an older Podman not even mounts.
                 _ => {
                     // It may be gone by now.
                     let Some(container) = self.inspect_container(&id).await? else { continue };
                     let mounts = mounts(container.inspected.mounts.as_deref().unwrap_or_default());
-                    let scanner = if has_identity(&mounts) { Some(self.observe(&container).await?) } else { None };
-                    (scanner, mounts)
+                    if has_identity(&mounts) {
+                        let mut observed = self.observe(&container).await?;
+                        let mounts = observed.mounts.clone();
+                        let borrowed = std::mem::take(&mut observed.borrowed);
+                        (Some(observed).filter(|_| has_identity(&mounts)), mounts, borrowed)
+                    } else {
+                        (None, mounts, Vec::new())
+                    }
                 }
             };
-            neighbours.push(Neighbour { id, name, scanner, mounts });
+            neighbours.push(Neighbour { id, name, scanner, is_up, mounts, borrowed });
         }
         Ok(neighbours)
     }

@@ -10,6 +10,7 @@ mod body;
 mod connection;
 mod credentials;
 mod docker;
+mod endpoints;
 mod failure;
 #[cfg(test)]
 pub mod fake;
@@ -20,6 +21,7 @@ mod image;
 mod info;
 mod list;
 mod log;
+mod mounts;
 mod network;
 mod program;
 mod progress;
@@ -38,6 +40,7 @@ pub use self::host::DockerHost;
 pub use self::image::LocalImage;
 pub use self::info::Info;
 use crate::scanner::admission::Neighbour;
+use crate::scanner::dependency::Dependency;
 use crate::scanner::desired::Desired;
 use crate::scanner::observed::{Note, Observed};
 use crate::scanner::operation::Update;
@@ -73,14 +76,17 @@ pub trait Engine {
     /// The digest that the registry has for `image` now; nothing is fetched.
     async fn registry_digest(&self, image: &ImageRef, user: Option<&Credentials>) -> Result<String, Failure>;
 
-    /// Whether the engine has a network called exactly `name`.
-    async fn has_network(&self, name: &str) -> Result<bool, Failure>;
+    /// The id of the engine's network that is called exactly `name`; `None` when there is none.
+    async fn network(&self, name: &str) -> Result<Option<String>, Failure>;
 
     /// The properties of the engine and its host.
     async fn info(&self) -> Result<Info, Failure>;
 
     /// All containers, running or not; scanners among them, whoever made them, as [`Self::inspect`] shows them.
     async fn neighbours(&self) -> Result<Vec<Neighbour>, Failure>;
+
+    /// What the container of `id` has of others; nothing where it is gone.
+    async fn dependencies(&self, id: &str) -> Result<Vec<Dependency>, Failure>;
 
     /// The last `count` lines that the container of `id` printed, empty ones left out.
     async fn last_lines(&self, id: &str, count: usize) -> Result<Vec<String>, Failure>;
@@ -122,11 +128,18 @@ pub trait Engine {
     /// middle.
     async fn restart(&self, container: &Observed, grace: Option<i32>) -> Result<(), Failure>;
 
+    /// Connects `container`, which is down, to the network that is called `network` now, as it was connected to an earlier one
+    /// of this name.
+    async fn reconnect(&self, container: &Observed, network: &str) -> Result<(), Failure>;
+
     /// Unpauses the container of `id`.
     async fn unpause(&self, id: &str) -> Result<(), Failure>;
 
     /// Removes the container of `id`, running or not, and its anonymous volumes.
     async fn remove(&self, id: &str) -> Result<(), Failure>;
+
+    /// Removes the volumes of these `names`, but for those that a container has; not an error when there is none.
+    async fn remove_volumes(&self, names: &[String]) -> Result<(), Failure>;
 
     /// Gives the container of `id` another name.
     async fn rename(&self, id: &str, name: &str) -> Result<(), Failure>;

@@ -9,19 +9,20 @@ const DEFAULT_NETWORK: &str = "default";
 
 impl Docker {
     /// Only the exact name counts. The engine would also accept an id or a prefix of one, but containers list networks by name.
-    pub(super) async fn knows_network(&self, name: &str) -> Result<bool, Failure> {
+    pub(super) async fn network_id(&self, name: &str) -> Result<Option<String>, Failure> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Answer {
             name: String,
+            id: Option<String>,
         }
         if name == DEFAULT_NETWORK {
-            return Ok(true);
+            return Ok(Some(String::new()));
         }
         let path = format!("/networks/{name}");
         match self.ask::<Answer>(&format!("inspect network `{name}`"), self.transport.get(&path)).await {
-            Ok(found) => Ok(found.name == name),
-            Err(failure) if failure.is_not_found() => Ok(false),
+            Ok(found) => Ok((found.name == name).then(|| found.id.unwrap_or_default())),
+            Err(failure) if failure.is_not_found() => Ok(None),
             Err(failure) => Err(failure),
         }
     }

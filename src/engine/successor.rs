@@ -4,23 +4,21 @@
 //! does not know: it is made from the engine's JSON of the old one, with the managed fields put in, and what the engine or the
 //! old image derived taken out.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
 use super::body::{Fields, bind, manage, policy, put, within};
-use super::translate::{NOTE, PODMANS_DEFAULT, REPLACES, RESTART_POLICY, WAS_UP};
+use super::endpoints::Networks;
+use super::mounts::VOLUMES;
+use super::translate::{NOTE, REPLACES, RESTART_POLICY, WAS_UP};
+use crate::scanner::attachment::DEFAULT;
+use crate::scanner::dependency::Sharing;
 use crate::scanner::desired::Desired;
 use crate::scanner::observed::{Note, Observed};
 use crate::scanner::values::directory::plain;
-use crate::scanner::values::mount;
 use crate::scanner::values::restart_policy::RestartPolicy;
-
-/// Where the task's own mounts go.
-const MANAGED: &[&str] = &[mount::SHARED, mount::PRIVATE, mount::CA];
-
-/// Engines do not take an endpoint's MAC address on this network, whose mode has another name.
-const DEFAULT_NETWORK: &str = "bridge";
+use crate::scanner::volume::MANAGED;
 
 /// The characters of an id's short form.
 const SHORT_ID: usize = 12;
@@ -38,27 +36,27 @@ const NOT_CARRIED: &[&str] =
 /// one, and the size of its terminal.
 const HOST_NOT_CARRIED: &[&str] = &["CpuPeriod", "CpuQuota", "ContainerIDFile", "ConsoleSize"];
 
-/// The fields of an endpoint that the engine chose.
-const CHOSEN: &[&str] = &[
-    "NetworkID",
-    "EndpointID",
-    "Gateway",
-    "IPAddress",
-    "IPPrefixLen",
-    "IPv6Gateway",
-    "GlobalIPv6Address",
-    "GlobalIPv6PrefixLen",
-    "MacAddress",
-    "DNSNames",
-];
-
 /// A successor: what it is made from, and the networks that it must be connected to afterwards.
 #[derive(Debug)]
 pub struct Successor {
     /// The body of the create call.
     pub body: Value,
     /// A network and its endpoint for one connect call each.
-    pub further_networks: Vec<(String, Value)>,
+    pub further_networks: Vec<(String, Fields)>,
+    /// The network of the create call that it must be disconnected from before it is started.
+    pub left_network: Option<String>,
+}
+
+/// What a successor depends on beside the containers and the image.
+#[derive(Debug, Clone, Copy)]
+pub struct OnEngine<'a> {
+    /// The name of the engine's host.
+    pub host_name: &'a str,
+    /// The paths of the new image's VOLUMEs.
+    pub volumes: &'a BTreeSet<String>,
+    /// Whether the old container was disconnected from the network that it was made on, and that network does not exist any
+    /// more.
+    pub made_on_is_gone: bool,
 }
 
 /// The successor of `old`, with `note` on it; the engine describes the old one as `inspected`, and its image has the `image`
@@ -69,33 +67,31 @@ pub fn successor(
     note: &Note,
     inspected: &Value,
     image: Option<&Value>,
+    engine: OnEngine<'_>,
 ) -> Successor {
-    let moves = desired.network.as_ref().is_some_and(|network| *network != old.network);
+    let moves = desired.network.as_ref().is_some_and(|network| !old.is_on(network));
     let mut body = carried_config(object(inspected, "Config"), image, &old.id);
-    if has_borrowed_hostname(old, moves) {
+    if has_borrowed_hostname(old, inspected, moves, engine.host_name) {
         body.remove("Hostname");
         body.remove("Domainname");
     }
     if moves {
-        // An address of the network that it leaves.
+        // An address of the network that it leaves, and that it has none.
         body.remove("MacAddress");
+        body.remove("NetworkDisabled");
     }
     let mut host_config = carried_host_config(object(inspected, "HostConfig"), desired, old);
-    adopt_anonymous_volumes(&mut host_config, inspected, image);
+    let adopted = adopt_volumes(&mut host_config, old, engine.volumes);
+    let networks = Networks::new(desired, old, inspected, engine.made_on_is_gone);
+    networks.put_links(&mut host_config);
     body.insert("HostConfig".to_owned(), Value::Object(host_config));
-    let mut networks = carried_networks(inspected, old, moves);
-    // The network that it is made on goes with the create call, the others follow.
-    let primary = desired.network.as_ref().unwrap_or(&old.network);
-    if let Some(at) = networks.iter().position(|(name, _)| is_network(name, primary)) {
-        let (name, mut endpoint) = networks.remove(at);
+    if let Some((name, endpoint)) = &networks.first {
+        let mut endpoint = endpoint.clone();
         // Engines from API 1.44 on want a chosen MAC address here, older ones only where they report it.
-        if let (Some(address), Value::Object(fields)) = (body.get("MacAddress"), &mut endpoint)
-            && !is_silent(address)
-            && name != DEFAULT_NETWORK
-        {
-            fields.insert("MacAddress".to_owned(), address.clone());
+        if let Some(address) = body.get("MacAddress").filter(|it| !is_silent(it) && name != DEFAULT) {
+            endpoint.insert("MacAddress".to_owned(), address.clone());
         }
-        if !is_silent(&endpoint) {
+        if !endpoint.is_empty() {
             body.insert("NetworkingConfig".to_owned(), json!({"EndpointsConfig": {name: endpoint}}));
         }
     }
@@ -103,6 +99,8 @@ pub fn successor(
     if let Some(Value::Array(env)) = body.get_mut("Env") {
         env.extend(taken_away(inspected, desired));
     }
+    // One that the container is attached to already does not become the one that it is made on.
+    within(&mut body, "HostConfig", |config| put(config, "NetworkMode", Some(networks.mode)));
     let restart_policy = if old.is_updatable() {
         // An engine that restarts must not start it beside the old one; it gets its policy when the old one is down.
         RestartPolicy::No
@@ -115,8 +113,15 @@ pub fn successor(
         (WAS_UP, note.was_up.to_string()),
         (RESTART_POLICY, note.restart_policy.to_string()),
     ];
+    // What comes from another container by `--volumes-from` may be that one's.
+    let borrows = old.dependencies.iter().any(|it| it.sharing == Sharing::Volumes);
+    let mut volumes = old.noted_volumes.clone();
+    volumes.extend(adopted.into_iter().filter(|_| !borrows));
+    if !volumes.is_empty() {
+        within(&mut body, "Labels", |labels| put(labels, VOLUMES, Some(volumes.join(","))));
+    }
     within(&mut body, "Labels", |labels| labels.extend(note.map(|(key, value)| (key.to_owned(), json!(value)))));
-    Successor { body: Value::Object(body), further_networks: networks }
+    Successor { body: Value::Object(body), further_networks: networks.further, left_network: networks.left }
 }
 
 /// The old one's own configuration without what its image brought.
@@ -137,7 +142,9 @@ fn carried_config(mut config: Fields, image: Option<&Value>, id: &str) -> Fields
     within(&mut config, "Labels", |labels| {
         let brought = image.and_then(|image| image.get("Labels"));
         labels.retain(|key, value| {
-            !NOTE.contains(&key.as_str()) && brought.and_then(|brought| brought.get(key)) != Some(value)
+            !NOTE.contains(&key.as_str())
+                && key != VOLUMES
+                && brought.and_then(|brought| brought.get(key)) != Some(value)
         });
     });
     let hostname = config.get("Hostname").and_then(Value::as_str).unwrap_or_default();
@@ -187,7 +194,7 @@ fn by_meaning<'a>(field: &str, value: &'a Value) -> &'a Value {
 }
 
 /// Whether `value` means the same as if it was left out.
-fn is_silent(value: &Value) -> bool {
+pub fn is_silent(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(value) => !value,
@@ -198,14 +205,17 @@ fn is_silent(value: &Value) -> bool {
     }
 }
 
-/// Whether the hostname is not the container's own. In the network of another container the engine reports that one's name
-/// and accepts none; in the host's network it reports the host's, which must not be taken to another network.
-fn has_borrowed_hostname(old: &Observed, moves: bool) -> bool {
-    old.network.starts_with("container:") || (old.network == "host" && moves)
+/// Whether the hostname is not the container's own. In the network or the UTS namespace of something else the engine reports
+/// that one's name, and may accept none; the host's name must not be taken to another network.
+fn has_borrowed_hostname(old: &Observed, inspected: &Value, moves: bool, of_host: &str) -> bool {
+    let hostname = inspected.get("Config").map_or("", |config| text(config, "Hostname"));
+    let uts = inspected.get("HostConfig").map_or("", |config| text(config, "UTSMode"));
+    let is_of_host = old.network.made_on == "host" && (moves || hostname == of_host);
+    is_of_host || uts == "host" || old.network.made_on.starts_with("container:")
 }
 
 /// Whether `text` is the short form of `id`, which engines choose as the hostname and as an alias.
-fn is_short(text: &str, id: &str) -> bool {
+pub fn is_short(text: &str, id: &str) -> bool {
     text.len() == SHORT_ID && id.starts_with(text)
 }
 
@@ -216,12 +226,6 @@ fn carried_host_config(mut config: Fields, desired: &Desired, old: &Observed) ->
     }
     if let Some(Value::Array(mounts)) = config.get_mut("Mounts") {
         mounts.retain(|mount| !managed(text(mount, "Target")));
-    }
-    // Reported as `/other:/this/alias`, asked for as `other:alias`.
-    for link in config.get_mut("Links").and_then(Value::as_array_mut).into_iter().flatten() {
-        if let Some((other, alias)) = link.as_str().and_then(|link| link.split_once(':')) {
-            *link = json!(format!("{}:{}", other.trim_start_matches('/'), alias.rsplit('/').next().unwrap_or(alias)));
-        }
     }
     let was_privileged = config.get("Privileged").and_then(Value::as_bool).unwrap_or_default();
     if desired.privileged.is_some_and(|privileged| privileged != was_privileged) {
@@ -241,73 +245,34 @@ fn carried_host_config(mut config: Fields, desired: &Desired, old: &Observed) ->
     config
 }
 
-/// Anonymous volumes that the container itself asked for (not the image) have data, and go over to the successor by name.
-fn adopt_anonymous_volumes(config: &mut Fields, inspected: &Value, image: Option<&Value>) {
-    let paths = |config: Option<&Value>| -> HashSet<String> {
-        config
-            .and_then(|config| config.get("Volumes")?.as_object())
-            .into_iter()
-            .flatten()
-            .map(|(it, _)| plain(it))
-            .collect()
-    };
-    let (of_image, asked_for) = (paths(image), paths(inspected.get("Config")));
-    let mut binds = Vec::new();
-    let points = inspected.get("Mounts").and_then(Value::as_array).into_iter().flatten();
-    for point in points.filter(|point| text(point, "Type") == "volume") {
-        let (name, destination) = (text(point, "Name"), text(point, "Destination"));
-        if name.is_empty() || destination.is_empty() {
-            continue;
-        }
-        let path = plain(destination);
+/// Binds the anonymous volumes that go along by their names; returns these.
+fn adopt_volumes(config: &mut Fields, old: &Observed, paths: &BTreeSet<String>) -> Vec<String> {
+    let (mut binds, mut names) = (Vec::new(), Vec::new());
+    for volume in old.volumes.iter().filter(|volume| volume.goes_along(paths)) {
         let mut mounts = config.get_mut("Mounts").and_then(Value::as_array_mut).into_iter().flatten();
         let nameless = mounts.find(|mount| {
-            text(mount, "Type") == "volume" && text(mount, "Source").is_empty() && plain(text(mount, "Target")) == path
+            let is_volume = text(mount, "Type") == "volume" && text(mount, "Source").is_empty();
+            is_volume && plain(text(mount, "Target")) == volume.path
         });
-        if let Some(mount) = nameless.and_then(Value::as_object_mut) {
-            put(mount, "Source", Some(name));
-        } else if asked_for.contains(&path) && !of_image.contains(&path) && !MANAGED.contains(&path.as_str()) {
-            let access = if point.get("RW") == Some(&json!(false)) { ":ro" } else { "" };
-            binds.push(format!("{name}:{destination}{access}"));
+        match nameless.and_then(Value::as_object_mut) {
+            Some(mount) => put(mount, "Source", Some(volume.name.as_str())),
+            None => binds.push(volume.bind()),
         }
+        names.push(volume.name.clone());
     }
     if !binds.is_empty() {
         bind(config, binds);
     }
-}
-
-/// Whether `name` is the network `mode`: what both engines call `bridge` as a mode is a network called `podman` on Podman.
-fn is_network(name: &str, mode: &str) -> bool {
-    name == mode || (mode == "bridge" && name == PODMANS_DEFAULT)
-}
-
-/// The old one's networks with what was configured on them; what the engine chose is left out.
-fn carried_networks(inspected: &Value, old: &Observed, moves: bool) -> Vec<(String, Value)> {
-    let networks = inspected.get("NetworkSettings").map(|settings| object(settings, "Networks")).unwrap_or_default();
-    let mut carried: Vec<_> = networks
-        .into_iter()
-        .filter(|(name, _)| !(moves && is_network(name, &old.network)))
-        .map(|(name, mut endpoint)| {
-            if let Some(Value::Array(aliases)) = endpoint.get_mut("Aliases") {
-                aliases.retain(|alias| !alias.as_str().is_some_and(|alias| is_short(alias, &old.id)));
-            }
-            if let Value::Object(fields) = &mut endpoint {
-                fields.retain(|field, value| !CHOSEN.contains(&field.as_str()) && !is_silent(value));
-            }
-            (name, endpoint)
-        })
-        .collect();
-    carried.sort_by(|(a, _), (b, _)| a.cmp(b));
-    carried
+    names
 }
 
 /// The fields of the object at `key`.
-fn object(value: &Value, key: &str) -> Fields {
+pub fn object(value: &Value, key: &str) -> Fields {
     value.get(key).and_then(Value::as_object).cloned().unwrap_or_default()
 }
 
 /// The text at `key`.
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+pub fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 

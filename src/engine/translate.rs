@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 use bollard::models::{RestartPolicy as ApiPolicy, RestartPolicyNameEnum};
 use jiff::Timestamp;
 
-use super::answer::{Container, HostConfig, MountPoint, RestartPolicy as Policy, State};
+use super::answer::{Container, HostConfig, RestartPolicy as Policy, State};
+use super::mounts::noted_volumes;
+use crate::scanner::attachment::{Attachment, DEFAULT, PODMANS_DEFAULT};
+use crate::scanner::dependency::{Dependency, Sharing};
 use crate::scanner::observed::{Note, Observed, Status};
 use crate::scanner::values::environment::{self, Environment};
+use crate::scanner::values::image::Brought;
 use crate::scanner::values::limits::{ActualLimits, GivenCpus, MemorySwap};
 use crate::scanner::values::mount::{self, Mount};
 use crate::scanner::values::proxy::remember_credentials;
@@ -20,11 +24,13 @@ pub const REPLACES: &str = "qcss_scanner.replaces";
 pub const WAS_UP: &str = "qcss_scanner.was_up";
 /// A label of a new container: the old one's restart policy.
 pub const RESTART_POLICY: &str = "qcss_scanner.restart_policy";
-/// All labels that a replacement adds.
+/// All labels that a replacement adds to what is noted about the old container.
 pub const NOTE: &[&str] = &[REPLACES, WAS_UP, RESTART_POLICY];
 
-/// The network that Podman's containers are on by default.
-pub const PODMANS_DEFAULT: &str = "podman";
+/// The mode of a container that has the host's network.
+const HOST: &str = "host";
+/// The mode of a container that has no network, and the name of its network.
+const NONE: &str = "none";
 
 impl Container {
     /// The image's id, with `sha256:` (which Podman leaves out).
@@ -32,13 +38,15 @@ impl Container {
         with_algorithm(self.inspected.image.as_deref().unwrap_or_default())
     }
 
-    /// The observed container; `image_env` is the environment of its image. Its secrets are remembered for the masking pass.
-    pub fn observe(&self, image_env: Option<Environment>) -> Observed {
+    /// The observed container; `image` is what its image brings. Its secrets are remembered for the masking pass.
+    pub fn observe(&self, image: Option<Brought>) -> Observed {
         let inspected = &self.inspected;
         let config = inspected.config.as_ref();
         let host_config = inspected.host_config.as_ref();
         let state = inspected.state.as_ref();
         let labels = config.and_then(|config| config.labels.clone()).unwrap_or_default();
+        let env = Environment::from_entries(config.and_then(|config| config.env.as_ref()).into_iter().flatten());
+        let (mounts, borrowed) = self.mounts(env.value(environment::CODE).is_some());
         let observed = Observed {
             id: inspected.id.clone().unwrap_or_default(),
             name: inspected.name.as_deref().unwrap_or_default().trim_start_matches('/').to_owned(),
@@ -49,15 +57,19 @@ impl Container {
             exit_code: state.and_then(|state| state.exit_code).unwrap_or_default(),
             restart_count: inspected.restart_count.unwrap_or_default(),
             limits: host_config.map(limits).unwrap_or_default(),
-            env: Environment::from_entries(config.and_then(|config| config.env.as_ref()).into_iter().flatten()),
-            image_env,
+            env,
+            volumes: self.volumes(image.as_ref().map(|image| &image.volumes)),
+            noted_volumes: noted_volumes(&labels),
+            image_env: image.map(|image| image.env),
             client_env: Environment::default(), // known where the task is
-            mounts: mounts(inspected.mounts.as_deref().unwrap_or_default()),
+            mounts,
+            borrowed,
             restart_policy: host_config
                 .and_then(|config| config.restart_policy.as_ref())
                 .map_or(RestartPolicy::No, restart_policy),
             privileged: host_config.and_then(|config| config.privileged).unwrap_or_default(),
-            network: self.network(),
+            network: self.attachment(),
+            dependencies: host_config.map(dependencies).unwrap_or_default(),
             replaces: replaces(&labels),
             labels,
             auto_remove: host_config.and_then(|config| config.auto_remove).unwrap_or_default(),
@@ -68,31 +80,60 @@ impl Container {
         observed
     }
 
-    /// The name of the network that it was made on; Docker may have noted an id, and Podman notes only its kind.
-    fn network(&self) -> String {
-        let mode =
-            self.inspected.host_config.as_ref().and_then(|config| config.network_mode.clone()).unwrap_or_default();
-        if mode.is_empty() || mode == "default" {
-            return "bridge".to_owned();
-        }
-        let networks = self.inspected.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
-        if self.podman && mode == "bridge" {
-            let names = networks.into_iter().flat_map(|networks| networks.keys());
-            return names
-                .min_by_key(|name| (*name != PODMANS_DEFAULT, *name))
-                .filter(|name| *name != PODMANS_DEFAULT)
-                .cloned()
-                .unwrap_or(mode);
-        }
-        let Some(networks) = networks.filter(|networks| !networks.contains_key(&mode)) else { return mode };
-        let of_id = |id: &String| id.starts_with(&mode);
-        networks
-            .iter()
-            .find(|(_, endpoint)| {
-                endpoint.as_ref().and_then(|endpoint| endpoint.network_id.as_ref()).is_some_and(of_id)
-            })
-            .map_or(mode.clone(), |(name, _)| name.clone())
+    /// The networks that it is attached to, and the one that it was made on. Docker may have noted that one by its id, Podman
+    /// notes only its kind.
+    fn attachment(&self) -> Attachment {
+        let networks: BTreeMap<_, _> = self.networks().collect();
+        let host_config = self.inspected.host_config.as_ref();
+        let mode = host_config.and_then(|config| config.network_mode.as_deref()).unwrap_or_default();
+        let is_disabled = self.inspected.config.as_ref().and_then(|config| config.network_disabled) == Some(true);
+        let is_default = ["", "default", DEFAULT].contains(&mode);
+        let made_on = match mode {
+            // An engine without a default network.
+            _ if is_default && networks.contains_key(NONE) => NONE,
+            _ if is_default && self.podman => {
+                let first = networks.keys().min_by_key(|name| (*name != DEFAULT, *name));
+                first.map_or(DEFAULT, String::as_str)
+            }
+            _ if is_default => DEFAULT,
+            mode if networks.contains_key(mode) => mode,
+            mode => networks.iter().find(|(_, id)| id.starts_with(mode)).map_or(mode, |(name, _)| name),
+        };
+        let of_its_own = if self.podman { is_default } else { !is_without_own_network(mode) };
+        // What an engine does not say is not taken for none.
+        let is_said = self.inspected.network_settings.as_ref().is_some_and(|settings| settings.networks.is_some());
+        let is_detachable = of_its_own && !is_disabled && made_on != NONE && is_said;
+        Attachment { made_on: made_on.to_owned(), is_detachable, networks }
     }
+
+    /// The networks by name, with the id that the container notes; the default network of every engine is called `bridge`.
+    fn networks(&self) -> impl Iterator<Item = (String, String)> {
+        let networks = self.inspected.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
+        networks.into_iter().flatten().map(|(name, endpoint)| {
+            let name = if self.podman && name == PODMANS_DEFAULT { DEFAULT } else { name };
+            let id = endpoint.as_ref().and_then(|endpoint| endpoint.network_id.clone());
+            (name.to_owned(), id.unwrap_or_default())
+        })
+    }
+}
+
+/// What a container has of others.
+pub fn dependencies(config: &HostConfig) -> Vec<Dependency> {
+    let of = |sharing, other: &str| Dependency { sharing, other: other.trim_start_matches('/').to_owned() };
+    let modes =
+        [(Sharing::Network, &config.network_mode), (Sharing::Ipc, &config.ipc_mode), (Sharing::Pid, &config.pid_mode)];
+    let shared = modes.into_iter().filter_map(|(sharing, mode)| {
+        mode.as_ref().and_then(|mode| mode.strip_prefix("container:")).map(|other| of(sharing, other))
+    });
+    let first = |text: &'_ String| text.split(':').next().unwrap_or_default().to_owned();
+    let volumes = config.volumes_from.iter().flatten().map(|from| of(Sharing::Volumes, &first(from)));
+    let links = config.links.iter().flatten().map(|link| of(Sharing::Link, &first(link)));
+    shared.chain(volumes).chain(links).collect()
+}
+
+/// Whether a container of this `mode` cannot be connected to a network, and so not be disconnected from one.
+fn is_without_own_network(mode: &str) -> bool {
+    [HOST, NONE].contains(&mode) || mode.starts_with("container:")
 }
 
 /// `id` with the `sha256:` that Podman leaves out.
@@ -109,16 +150,6 @@ pub fn to_api_policy(policy: RestartPolicy) -> ApiPolicy {
         RestartPolicy::UnlessStopped => (RestartPolicyNameEnum::UNLESS_STOPPED, 0),
     };
     ApiPolicy { name: Some(name), maximum_retry_count: (count > 0).then_some(i64::from(count)) }
-}
-
-/// The engine's mounts.
-pub fn mounts(points: &[MountPoint]) -> Vec<Mount> {
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let mount = |point: &MountPoint| {
-        let read_write = point.read_write.unwrap_or(true);
-        Mount::new(&text(&point.source), &text(&point.destination), read_write, &text(&point.mode))
-    };
-    points.iter().map(mount).collect()
 }
 
 /// The engine's time; before its first start a container has one of the year 1.

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::dependents;
 use super::paths::check_paths;
 use crate::engine::{Engine, Info};
 use crate::error::{Error, Kind};
@@ -81,7 +82,7 @@ pub async fn admit<E: Engine>(
 ) -> std::result::Result<(), Refused> {
     for (at, planned) in planned.iter().enumerate().filter(|(_, planned)| planned.plan.creates()) {
         if let Some(network) = planned.desired().and_then(|desired| desired.network.as_ref())
-            && !engine.has_network(network).await?
+            && engine.network(network).await?.is_none()
         {
             let message = format!(
                 "network must be the name of a network of this engine; create it first with `docker network create`, \
@@ -104,6 +105,8 @@ pub async fn admit<E: Engine>(
         planned.check(&info, &neighbours).map_err(|error| Refused { at: Some(at), error })?;
     }
     check_paths(planned, &info, &neighbours, admitted)?;
+    dependents::check(planned, &neighbours)?;
+    dependents::warn(engine, planned, &neighbours, admitted).await?;
     scanners.retain(|it| !planned.iter().any(|own| own.request.name.as_str() == it.name));
     check_resources(&info, &capacity, planned, (&before, allocations(&scanners)), admitted)?;
     Ok(())
@@ -239,6 +242,8 @@ mod tests {
                 id: it.id.clone(),
                 name: it.name.clone(),
                 mounts: it.mounts.clone(),
+                borrowed: it.borrowed.clone(),
+                is_up: it.status.is_up(),
                 scanner: Some((*it).clone()),
             };
             let neighbours: Vec<_> = there.iter().map(neighbour).collect();

@@ -272,6 +272,7 @@ impl<'a, E: Engine> Executor<'a, E> {
                 engine.update(&self.container(*role)?.id, &Update::restart_policy(*policy)).await?;
             }
             Operation::Rename(role, alias) => engine.rename(&self.container(*role)?.id, &alias.of(name)).await?,
+            Operation::Reconnect(network) => engine.reconnect(self.container(Role::Scanner)?, network).await?,
             Operation::Start(role) => {
                 let started = engine.start(&self.container(*role)?.id).await;
                 self.ran(*role, started).map_err(|failure| anyhow!(NotStarted(failure)))?;
@@ -298,6 +299,7 @@ impl<'a, E: Engine> Executor<'a, E> {
                 let removed = engine.remove(&id).await;
                 self.gone(&id, removed).await?;
             }
+            Operation::RemoveVolumes(names) => engine.remove_volumes(names).await?,
             Operation::Replace { .. } => return Err(defect("a replacement is more than one operation")),
         }
         Ok(())

@@ -52,7 +52,7 @@ impl<'a, E: Engine> Images<'a, E> {
     pub async fn known(&self, request: &Request, desired: &Desired, is_prediction: bool) -> Result<WantedImage> {
         let (image, policy) = (&desired.image, &request.policy);
         let local = self.local(request);
-        let there = |local: &LocalImage| WantedImage::Local { id: local.id.clone(), env: local.env.clone() };
+        let there = |local: &LocalImage| WantedImage::Local { id: local.id.clone(), brought: local.brought.clone() };
         let is_in = |list: &RefCell<Vec<String>>| list.borrow().iter().any(|name| name == image.as_str());
         if let Some(local) = &local
             && (!pulls_always(request) || is_in(&self.settled))

@@ -4,6 +4,7 @@
 //! Several scanners are observed and planned as one, refused as a whole, and changed one after the other.
 
 mod admission;
+mod dependents;
 mod execute;
 #[cfg(test)]
 mod explorer;
@@ -71,7 +72,7 @@ pub async fn run<E: Engine>(
     let run = run_all(engine, settings, requests, interrupt, &mut outcome.scanners, &mut admitted).await;
     outcome.failure = run.err();
     outcome.host = admitted.host;
-    outcome.warnings = admitted.warnings;
+    outcome.warnings = outcome.scanners.iter().flat_map(|it| it.warnings.clone()).chain(admitted.warnings).collect();
     outcome
 }
 
@@ -204,7 +205,11 @@ impl<E: Engine> Run<'_, E> {
         if let Some(desired) = wanted(self.request) {
             observation.image = Some(self.images.known(self.request, desired, self.settings.check_mode).await?);
         }
-        let plan = Plan::make(self.request, &observation)?;
+        let mut plan = Plan::make(self.request, &observation)?;
+        if plan.creates() || plan.starts() {
+            observation.networks = observe::networks(self.engine, observation.observed.as_ref()).await?;
+            plan = Plan::make(self.request, &observation)?;
+        }
         Ok((observation, plan))
     }
 

@@ -1,5 +1,6 @@
 //! Observes what the engine and the host have of one scanner.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -98,6 +99,7 @@ pub async fn observation<E: Engine>(
         identity_dir,
         leaves_identity: desired.zip(observed.as_ref()).is_some_and(|(it, observed)| leaves_identity(it, observed)),
         ca_dir: look(desired.and_then(|desired| desired.ca_dir.as_ref()))?,
+        networks: BTreeMap::new(),
         observed,
     })
 }
@@ -158,6 +160,19 @@ fn with_client_env(observed: Observed, desired: Option<&Desired>, docker_host: &
         return observed;
     }
     Observed { client_env: foreign.common_with(&docker_config::proxies(docker_host)), ..observed }
+}
+
+/// Of the networks of `observed`, the ones that may have been removed meanwhile, by name, each with the id that it has now.
+pub async fn networks<E: Engine>(
+    engine: &E,
+    observed: Option<&Observed>,
+) -> Result<BTreeMap<String, Option<String>>, Failure> {
+    let mut networks = BTreeMap::new();
+    // An engine does not remove a network while a container on it is up.
+    for (name, _) in observed.filter(|it| !it.status.is_up()).into_iter().flat_map(|it| it.network.removable()) {
+        networks.insert(name.to_owned(), engine.network(name).await?);
+    }
+    Ok(networks)
 }
 
 /// The engine is asked only where its answer could turn a difference into none.

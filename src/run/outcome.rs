@@ -61,6 +61,8 @@ pub struct ScannerOutcome {
     pub differences: Vec<Difference>,
     /// Every managed field, for `diff`.
     pub comparisons: Vec<Comparison>,
+    /// Warnings for people.
+    pub warnings: Vec<String>,
     /// The stable words of what was done, or would be in check mode.
     pub actions: Vec<&'static str>,
     /// Whether anything was written that was not undone, or would be in check mode.
@@ -78,6 +80,7 @@ impl ScannerOutcome {
     pub fn planned(&mut self, plan: &Plan) {
         self.differences.clone_from(&plan.differences);
         self.comparisons.clone_from(&plan.comparisons);
+        self.warnings.clone_from(&plan.warnings);
     }
 }
 

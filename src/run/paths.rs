@@ -14,7 +14,7 @@ use crate::scanner::path_rules::{
 };
 use crate::scanner::policy::State;
 use crate::scanner::values::directory::Directory;
-use crate::scanner::values::mount::{CA, PRIVATE, SHARED};
+use crate::scanner::values::mount::{CA, Mount, PRIVATE, SHARED};
 use crate::scanner::values::place::Place;
 
 /// Checks the paths of those of `planned` whose plan begins to use or changes any.
@@ -72,12 +72,13 @@ fn reserved(mounts: &Mounts, info: &Info) -> Reserved {
 }
 
 fn other<'a>(mounts: &Mounts, neighbour: &'a Neighbour) -> OtherPaths<'a> {
-    let mount =
-        |it: &'a crate::scanner::values::mount::Mount| (it.destination.as_str(), mounts.place(Path::new(&it.source)));
+    let mount = |it: &'a Mount| (it.destination.as_str(), mounts.place(Path::new(&it.source)));
+    let on_host = |it: &&Mount| !it.source.is_empty();
     OtherPaths {
         name: &neighbour.name,
         is_scanner: neighbour.scanner.is_some(),
-        mounts: neighbour.mounts.iter().map(mount).collect(),
+        mounts: neighbour.mounts.iter().filter(on_host).map(mount).collect(),
+        borrowed: neighbour.borrowed.iter().filter(on_host).map(|it| mount(it).1).collect(),
     }
 }
 

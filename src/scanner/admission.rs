@@ -15,8 +15,12 @@ pub struct Neighbour {
     pub name: String,
     /// The whole container, if it is a scanner. Its code is never shown.
     pub scanner: Option<Observed>,
-    /// Its mounts.
+    /// Whether it is up.
+    pub is_up: bool,
+    /// Its own mounts.
     pub mounts: Vec<Mount>,
+    /// The mounts that it has from others (`--volumes-from`).
+    pub borrowed: Vec<Mount>,
 }
 
 impl Neighbour {
@@ -56,7 +60,14 @@ mod tests {
 
     fn neighbour(code: &str) -> Neighbour {
         let scanner = Some(by_hand().with_env(environment::CODE, code));
-        Neighbour { id: "id".to_owned(), name: "other".to_owned(), scanner, mounts: Vec::new() }
+        Neighbour {
+            id: "id".to_owned(),
+            name: "other".to_owned(),
+            scanner,
+            is_up: true,
+            mounts: Vec::new(),
+            borrowed: Vec::new(),
+        }
     }
 
     #[test]

@@ -90,8 +90,8 @@ pub fn compare(desired: &Desired, observed: &Observed, image: &WantedImage, engi
     let live = |change| if observed.is_updatable() { Way::Update(change) } else { Way::Replace };
     list.limits(limits, &observed.limits, live, engine);
     if let Some(network) = network {
-        let same = observed.network == *network || (network == "default" && observed.network == "bridge");
-        list.add("network", observed.network.as_str(), network.as_str(), same, Way::Replace);
+        let same = observed.is_on(network);
+        list.add("network", observed.network.shown(), network.as_str(), same, Way::Replace);
     }
     if let Some(policy) = restart_policy {
         let (before, after) = (observed.restart_policy.to_string(), policy.to_string());
@@ -151,7 +151,7 @@ impl List {
 
     fn environment(&mut self, desired: &Desired, observed: &Observed, image: &WantedImage) {
         let base = match image {
-            WantedImage::Local { id, env } if *id == observed.image_id => Some(env),
+            WantedImage::Local { id, brought } if *id == observed.image_id => Some(&brought.env),
             // The image is a difference of its own; the variables that come with it are not.
             _ => observed.image_env.as_ref(),
         };

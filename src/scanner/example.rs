@@ -1,12 +1,15 @@
 //! For tests: the scanner that [`crate::testing::request`] describes, as the vendor's command makes it, and methods that change
 //! one thing about it.
 
+use std::collections::BTreeMap;
+
+use super::attachment::Attachment;
 use super::compare::EngineTraits;
 use super::observation::{Observation, OnHost};
 use super::observed::{Observed, Status};
 use super::values::directory::Mode;
 use super::values::environment::Environment;
-use super::values::image::WantedImage;
+use super::values::image::{Brought, WantedImage};
 use super::values::limits::{ActualLimits, Cpus, GivenCpus, MemorySwap};
 use super::values::mount::{self, Mount};
 use super::values::restart_policy::RestartPolicy;
@@ -35,9 +38,13 @@ pub(crate) fn by_hand() -> Observed {
             Mount::new("/usr/qualys/shared", mount::SHARED, true, "z"),
             Mount::new("/usr/qualys/private/code-4711", mount::PRIVATE, true, "z"),
         ],
+        borrowed: Vec::new(),
+        volumes: Vec::new(),
+        noted_volumes: Vec::new(),
         restart_policy: RestartPolicy::No,
         privileged: false,
-        network: "bridge".to_owned(),
+        network: made_on("bridge"),
+        dependencies: Vec::new(),
         labels: [("vendor".to_owned(), "stand-in".to_owned())].into(),
         auto_remove: false,
         stop_timeout: None,
@@ -48,7 +55,7 @@ pub(crate) fn by_hand() -> Observed {
 
 /// The image that the task means, when it is the one that [`by_hand`] was made from.
 pub fn same_image() -> WantedImage {
-    WantedImage::Local { id: IMAGE_ID.to_owned(), env: image_env() }
+    local(IMAGE_ID, image_env())
 }
 
 /// An observation of `observed` on a host that has the task's image and every directory, each with the mode 0755.
@@ -63,12 +70,23 @@ pub fn observation(observed: Option<Observed>) -> Observation {
         identity_dir: directory,
         leaves_identity: false,
         ca_dir: directory,
+        networks: BTreeMap::new(),
     }
 }
 
 /// Another image, which brings other variables.
 pub fn newer_image() -> WantedImage {
-    WantedImage::Local { id: "sha256:2222".to_owned(), env: environment(&["PATH=/bin", "VERSION=2", "NEW=1"]) }
+    local("sha256:2222", environment(&["PATH=/bin", "VERSION=2", "NEW=1"]))
+}
+
+fn local(id: &str, env: Environment) -> WantedImage {
+    WantedImage::Local { id: id.to_owned(), brought: Brought { env, ..Brought::default() } }
+}
+
+/// Attached to the network called `name` and to no other.
+pub fn made_on(name: &str) -> Attachment {
+    let (made_on, networks) = (name.to_owned(), [(name.to_owned(), String::new())].into());
+    Attachment { made_on, is_detachable: true, networks }
 }
 
 pub fn environment(entries: &[&str]) -> Environment {
@@ -136,7 +154,7 @@ impl Observed {
     }
 
     pub(crate) fn with_network(self, network: &str) -> Self {
-        Self { network: network.to_owned(), ..self }
+        Self { network: made_on(network), ..self }
     }
 
     pub(crate) fn with_policy(self, restart_policy: RestartPolicy) -> Self {

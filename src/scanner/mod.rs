@@ -10,8 +10,10 @@
 
 pub mod admission;
 pub mod allocation;
+pub mod attachment;
 pub mod command;
 pub mod compare;
+pub mod dependency;
 pub mod desired;
 #[cfg(test)]
 pub(crate) mod example;
@@ -28,3 +30,4 @@ pub mod purge;
 pub mod refusal;
 pub mod replacement;
 pub mod values;
+pub mod volume;

@@ -1,5 +1,7 @@
 //! What a run observes on the engine and the host for one scanner.
 
+use std::collections::BTreeMap;
+
 use super::compare::EngineTraits;
 use super::observed::Observed;
 use super::values::directory::Mode;
@@ -37,4 +39,7 @@ pub struct Observation {
     pub leaves_identity: bool,
     /// The directory of the root CA.
     pub ca_dir: OnHost,
+    /// The ids of the networks that the container is attached to and that people can remove, by name; `None`: there is no such
+    /// network. Empty where it does not matter.
+    pub networks: BTreeMap<String, Option<String>>,
 }

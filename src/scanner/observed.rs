@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::attachment::{self, Attachment};
+use super::dependency::Dependency;
 use super::values::environment::Environment;
 use super::values::limits::ActualLimits;
 use super::values::mount::{self, Mount};
 use super::values::restart_policy::RestartPolicy;
+use super::volume::AnonymousVolume;
 
 /// What the container is doing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -95,14 +98,22 @@ pub struct Observed {
     pub image_env: Option<Environment>,
     /// The part that the docker command put there from the `proxies` of its configuration, and the task does not name.
     pub client_env: Environment,
-    /// All mounts.
+    /// Its own mounts.
     pub mounts: Vec<Mount>,
+    /// The mounts that it has from others (`--volumes-from`), where it is no scanner in its own right.
+    pub borrowed: Vec<Mount>,
+    /// Its anonymous volumes.
+    pub volumes: Vec<AnonymousVolume>,
+    /// The names of anonymous volumes that came from the containers that it and its predecessors replaced, and go with it.
+    pub noted_volumes: Vec<String>,
     /// Its restart policy.
     pub restart_policy: RestartPolicy,
     /// Whether it is privileged.
     pub privileged: bool,
-    /// The network that it was made on, by name; `bridge` for the engine's default.
-    pub network: String,
+    /// Its networks.
+    pub network: Attachment,
+    /// What it has of other containers.
+    pub dependencies: Vec<Dependency>,
     /// All labels, the image's included.
     pub labels: BTreeMap<String, String>,
     /// Whether the engine removes it when it stops (`--rm`).
@@ -130,6 +141,12 @@ impl Observed {
     /// daemon whose restart would bring containers back.
     pub fn is_updatable(&self) -> bool {
         !self.podman
+    }
+
+    /// Whether it is attached to what an engine or a user calls `network`.
+    pub fn is_on(&self, network: &str) -> bool {
+        let is_default = network == "default" || (self.podman && network == attachment::PODMANS_DEFAULT);
+        self.network.is_on(if is_default { attachment::DEFAULT } else { network })
     }
 
     /// Whether this is a scanner, whoever made it: it has one of its mounts, or a personalization code.

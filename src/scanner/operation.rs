@@ -67,6 +67,8 @@ pub enum Operation {
     SetRestartPolicy(Role, RestartPolicy),
     /// Give another name.
     Rename(Role, Alias),
+    /// Connect the scanner, which is down, to the network that has this name now.
+    Reconnect(String),
     /// Start.
     Start(Role),
     /// Watch whether it stays up.
@@ -79,6 +81,8 @@ pub enum Operation {
     Restart,
     /// Remove, whether it runs or not.
     Remove(Role),
+    /// Remove the volumes of these names that no container has.
+    RemoveVolumes(Vec<String>),
 }
 
 impl Operation {
@@ -101,6 +105,8 @@ impl Operation {
             | Self::CreateNote
             | Self::SetRestartPolicy(..)
             | Self::Rename(..)
+            | Self::Reconnect(_)
+            | Self::RemoveVolumes(_)
             | Self::Start(_)
             | Self::Settle(_)
             | Self::Stop(_)

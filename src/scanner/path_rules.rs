@@ -44,6 +44,8 @@ pub struct OtherPaths<'a> {
     pub is_scanner: bool,
     /// Where each is mounted, and what.
     pub mounts: Vec<(&'a str, Place)>,
+    /// What it has mounted from others (`--volumes-from`).
+    pub borrowed: Vec<Place>,
 }
 
 /// What belongs to the host and to the engine.
@@ -109,7 +111,8 @@ pub fn check_purge(
     let is_used =
         |mount: &Place, is_scanner: bool| purged.place.contains(mount) || (is_scanner && mount.contains(&purged.place));
     for other in others {
-        if other.mounts.iter().any(|(_, mount)| is_used(mount, other.is_scanner)) {
+        let mut mounts = other.mounts.iter().map(|(_, mount)| mount).chain(&other.borrowed);
+        if mounts.any(|mount| is_used(mount, other.is_scanner)) {
             return Err(Error::new(Kind::AlreadyInUse, format!("{IN_USE}: `{}`", other.name)));
         }
     }
@@ -226,7 +229,7 @@ impl ScannerPaths<'_> {
             _ => CA,
         };
         let mounts = self.options().map(|(option, path)| (destination(option), path.place.clone())).collect();
-        OtherPaths { name: self.name, is_scanner: true, mounts }
+        OtherPaths { name: self.name, is_scanner: true, mounts, borrowed: Vec::new() }
     }
 }
 

@@ -13,8 +13,8 @@ use super::policy::Policy;
 use super::purge::purged;
 use super::refusal::{self, no_directory};
 use super::values::directory::Directory;
-use super::values::environment;
 use super::values::image::WantedImage;
+use super::volume::lost;
 use crate::error::{Error, Kind, Result};
 use crate::scanner::policy::{Recreate, State};
 
@@ -56,6 +56,8 @@ pub struct Plan {
     pub comparisons: Vec<Comparison>,
     /// The operations, in order.
     pub operations: Vec<Operation>,
+    /// Warnings for people: what a replacement does not keep.
+    pub warnings: Vec<String>,
 }
 
 impl Plan {
@@ -70,7 +72,7 @@ impl Plan {
             (_, Some(observed), Some(desired)) => {
                 plan.fetch_first(observation);
                 plan.directories(desired, observation)?;
-                plan.existing(&request.policy, desired, observed, observation)?;
+                plan.existing(request, desired, observed, observation)?;
             }
             (_, None, Some(desired)) => {
                 plan.fetch_first(observation);
@@ -78,7 +80,7 @@ impl Plan {
                 plan.missing(&request.policy, desired);
             }
             (_, Some(observed), None) => {
-                plan.run_state(&request.policy, observed)?;
+                plan.run_state(&request.policy, observed, observation)?;
                 if plan.starts() && observation.identity_dir == OnHost::Other {
                     return Err(refusal::identity_is_no_directory(observed));
                 }
@@ -231,11 +233,12 @@ impl Plan {
 
     fn existing(
         &mut self,
-        policy: &Policy,
+        request: &Request,
         desired: &Desired,
         observed: &Observed,
         observation: &Observation,
     ) -> Result<()> {
+        let policy = &request.policy;
         let Some(image) = &observation.image else {
             return Err(Error::new(Kind::Internal, "the image was not looked up; report this as a defect"));
         };
@@ -251,13 +254,12 @@ impl Plan {
         self.differences.extend(self.comparisons.iter().filter_map(|field| difference(field, replace)));
         if replace {
             refusal::refuse_replacement(policy, observed, &for_replacement)?;
-            if observation.leaves_identity && observed.env.value(environment::CODE) == Some(desired.code.expose()) {
-                return Err(refusal::identity_is_elsewhere(observed, desired));
-            }
+            refusal::refuse_successor(desired, observed, observation)?;
             if for_replacement.is_empty() {
                 self.differs("recreate", Value::Null, json!("always"), REPLACE);
             }
             self.replace(policy, desired, observed);
+            self.warnings.extend(lost(&observed.volumes, image));
             return Ok(());
         }
         if !update.changes.is_empty() {
@@ -268,7 +270,7 @@ impl Plan {
             }
             self.operations.push(update);
         }
-        self.run_state(policy, observed)
+        self.run_state(policy, observed, observation)
     }
 
     /// A restarting container can end at any moment, and engines cannot update it then. So it is stopped, updated and started.
@@ -299,7 +301,7 @@ impl Plan {
         }
     }
 
-    fn run_state(&mut self, policy: &Policy, observed: &Observed) -> Result<()> {
+    fn run_state(&mut self, policy: &Policy, observed: &Observed, observation: &Observation) -> Result<()> {
         let before = observed.status.word();
         let unchanged = self
             .operations
@@ -308,6 +310,7 @@ impl Plan {
         match (policy.state, observed.status) {
             (State::Started, Status::Dead) => return Err(refusal::dead(observed)),
             (State::Started, Status::Created | Status::Exited) => {
+                self.reconnect(observed, observation)?;
                 self.add(Operation::Start(Role::Scanner), "state", before, State::Started.word());
                 self.settle(policy);
             }
@@ -320,6 +323,20 @@ impl Plan {
                 self.settle(policy);
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// A network that was removed and made again has another id than the one that the container noted.
+    fn reconnect(&mut self, observed: &Observed, observation: &Observation) -> Result<()> {
+        for (name, noted) in observed.network.removable() {
+            match observation.networks.get(name) {
+                Some(None) => return Err(refusal::network_is_gone(name, observed)),
+                Some(Some(id)) if id != noted && !noted.is_empty() => {
+                    self.operations.push(Operation::Reconnect(name.to_owned()));
+                }
+                Some(Some(_)) | None => {}
+            }
         }
         Ok(())
     }
@@ -340,6 +357,9 @@ impl Plan {
         }
         if let Some(observed) = observed {
             self.add(Operation::Remove(Role::Scanner), "state", observed.status.word(), State::Absent.word());
+            if !observed.noted_volumes.is_empty() {
+                self.operations.push(Operation::RemoveVolumes(observed.noted_volumes.clone()));
+            }
         }
         Ok(())
     }

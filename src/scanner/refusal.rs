@@ -1,6 +1,8 @@
 //! The errors for plans that must not be carried out. Each message says the cause, the cure, then the value.
 
+use super::dependency::{Dependency, Sharing};
 use super::desired::{Desired, Request};
+use super::observation::Observation;
 use super::observed::{Observed, Status};
 use super::policy::Policy;
 use super::values::directory::Directory;
@@ -56,6 +58,31 @@ pub(super) fn refuse_replacement(policy: &Policy, observed: &Observed, fields: &
         ));
     }
     Ok(())
+}
+
+/// Refuses a replacement that would leave the scanner's identity behind, or whose networks an engine would not take.
+pub(super) fn refuse_successor(desired: &Desired, observed: &Observed, observation: &Observation) -> Result<()> {
+    if observation.leaves_identity && observed.env.value(environment::CODE) == Some(desired.code.expose()) {
+        return Err(identity_is_elsewhere(observed, desired));
+    }
+    refuse_networks(desired, observed, observation)
+}
+
+fn refuse_networks(desired: &Desired, observed: &Observed, observation: &Observation) -> Result<()> {
+    let moves_to = desired.network.as_deref().filter(|network| !observed.is_on(network));
+    if let Some(network @ ("host" | "none")) = moves_to {
+        if let Some(further) = observed.network.further().next() {
+            return Err(further_network(network, further, observed));
+        }
+        let is_link = |it: &&Dependency| it.sharing == Sharing::Link;
+        if let Some(link) = observed.dependencies.iter().find(is_link).filter(|_| network == "host") {
+            return Err(link_beside_host(&link.other, observed));
+        }
+    }
+    let left = moves_to.map(|_| observed.network.made_on.as_str());
+    let gone = |name: &&str| Some(*name) != left && observation.networks.get(*name) == Some(&None);
+    let names = observed.network.removable().map(|(name, _)| name);
+    names.filter(gone).map(|name| Err(network_is_gone(name, observed))).next().unwrap_or(Ok(()))
 }
 
 /// A scanner that an engine removes as soon as it stops: `why` it cannot be as desired.
@@ -119,4 +146,57 @@ pub(super) fn dead(observed: &Observed) -> Error {
         observed.name
     );
     Error::new(Kind::NeedsReplacement, message)
+}
+
+/// A container that is gone and that the scanner has something of.
+pub(super) fn dependency_is_gone(dependency: &Dependency, observed: &Observed) -> Error {
+    let message = format!(
+        "the scanner was made with {} of a container that does not exist any more, and the engine would refuse it; make a \
+         container of that name again, or remove the scanner `{scanner}` with state=absent (its directories stay) and create \
+         it anew: `{}`",
+        dependency.sharing.option(),
+        dependency.other,
+        scanner = observed.name
+    );
+    Error::new(Kind::Unsupported, message)
+}
+
+/// A container that is not up and that the scanner has something of.
+pub(super) fn dependency_is_down(dependency: &Dependency, other: &str) -> Error {
+    let message = format!(
+        "the scanner was made with {} of a container that does not run, and the engine would not start it; start that \
+         container first: `{other}`",
+        dependency.sharing.option()
+    );
+    Error::new(Kind::Unsupported, message)
+}
+
+/// A network that the scanner is attached to and that is gone.
+pub(super) fn network_is_gone(network: &str, observed: &Observed) -> Error {
+    let name = &observed.name;
+    let message = format!(
+        "the scanner is attached to a network that does not exist any more; create it with `docker network create {network}`, \
+         or disconnect the scanner with `docker network disconnect --force {network} {name}`: `{network}`"
+    );
+    Error::new(Kind::Unsupported, message)
+}
+
+/// A further network beside one that allows none.
+fn further_network(network: &str, further: &str, observed: &Observed) -> Error {
+    let name = &observed.name;
+    let message = format!(
+        "with network={network} a scanner cannot be attached to any other network; disconnect it first with `docker network \
+         disconnect {further} {name}`: `{further}`"
+    );
+    Error::new(Kind::Unsupported, message)
+}
+
+/// A link, which the host's network does not allow.
+fn link_beside_host(other: &str, observed: &Observed) -> Error {
+    let message = format!(
+        "with network=host a scanner cannot have a link (--link); remove it first with `docker rm --link {}/ALIAS`, or the \
+         scanner with state=absent: `{other}`",
+        observed.name
+    );
+    Error::new(Kind::Unsupported, message)
 }

@@ -21,6 +21,8 @@ mod carried_over;
 #[cfg(test)]
 mod concurrency;
 #[cfg(test)]
+mod dependents;
+#[cfg(test)]
 mod disguises;
 #[cfg(test)]
 mod docs;
@@ -28,6 +30,8 @@ mod docs;
 mod drift;
 #[cfg(test)]
 mod engine;
+#[cfg(test)]
+mod every_key;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
@@ -57,6 +61,8 @@ mod locks;
 #[cfg(test)]
 mod neighbours;
 #[cfg(test)]
+mod networks;
+#[cfg(test)]
 mod overcommit;
 #[cfg(test)]
 mod pages;
@@ -84,3 +90,5 @@ mod stand_in;
 mod states;
 #[cfg(test)]
 mod twin;
+#[cfg(test)]
+mod volumes;

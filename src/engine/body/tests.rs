@@ -7,7 +7,7 @@ use crate::scanner::compare::tests::ELSEWHERE;
 use crate::scanner::compare::{EngineTraits, Verdict, compare};
 use crate::scanner::example::by_hand;
 use crate::scanner::values::environment::Environment;
-use crate::scanner::values::image::WantedImage;
+use crate::scanner::values::image::{Brought, WantedImage};
 use crate::testing::{option_names, request};
 
 fn desired(options: &Value) -> Desired {
@@ -89,7 +89,7 @@ fn described(body: &Value) -> Value {
     let mut described = json!({
         "Id": "1", "Name": "/scanner", "Image": "sha256:1", "State": {"Status": "created"}, "Mounts": mounts,
         "Config": {"Image": body["Image"], "Env": env, "Labels": body["Labels"]}, "HostConfig": host_config,
-        "NetworkSettings": {"Networks": {}},
+        "NetworkSettings": {"Networks": {host_config["NetworkMode"].as_str().unwrap_or("bridge"): {}}},
     });
     let config = &mut described["HostConfig"];
     if config["Memory"].is_u64() && config["MemorySwap"].is_null() {
@@ -112,9 +112,10 @@ fn every_option() -> Value {
 /// The fields that differ between what is desired and what an engine makes of it.
 fn left_to_do(options: &Value) -> Vec<String> {
     let desired = desired(options);
-    let image_env = Environment::from_entries(&["PATH=/bin".to_owned()]);
-    let observed = container(described(&fresh(&desired))).observe(Some(image_env.clone()));
-    let image = WantedImage::Local { id: "sha256:1".to_owned(), env: image_env };
+    let env = Environment::from_entries(&["PATH=/bin".to_owned()]);
+    let brought = Brought { env, ..Brought::default() };
+    let observed = container(described(&fresh(&desired))).observe(Some(brought.clone()));
+    let image = WantedImage::Local { id: "sha256:1".to_owned(), brought };
     let all = compare(&desired, &observed, &image, EngineTraits::default());
     all.into_iter().filter(|it| it.verdict != Verdict::Same).map(|it| format!("{it:?}")).collect()
 }

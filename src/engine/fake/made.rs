@@ -2,8 +2,10 @@
 
 use super::super::LocalImage;
 use crate::scanner::desired::Desired;
+use crate::scanner::example::made_on;
 use crate::scanner::observed::Observed;
 use crate::scanner::values::environment::Environment;
+use crate::scanner::values::image::Brought;
 use crate::scanner::values::limits::ActualLimits;
 use crate::scanner::values::mount::{self, Mount};
 
@@ -34,8 +36,8 @@ pub fn made(desired: &Desired) -> Observed {
     Observed {
         image: desired.image.as_str().to_owned(),
         image_id: image.id,
-        env: image.env.overlaid(&desired.variables()),
-        image_env: Some(image.env),
+        env: image.brought.env.overlaid(&desired.variables()),
+        image_env: Some(image.brought.env),
         limits: ActualLimits::from(limits),
         mounts: [
             mount(desired.shared_dir.as_str(), mount::SHARED),
@@ -44,7 +46,7 @@ pub fn made(desired: &Desired) -> Observed {
         .into_iter()
         .chain(ca)
         .collect(),
-        network: network.clone().unwrap_or_else(|| "bridge".to_owned()),
+        network: made_on(network.as_deref().unwrap_or("bridge")),
         restart_policy: restart_policy.unwrap_or_default(),
         privileged: privileged.unwrap_or_default(),
         labels: labels.clone(),
@@ -55,5 +57,5 @@ pub fn made(desired: &Desired) -> Observed {
 /// Every image name is an image: `qualys/qcsa:2` has the id `sha256:qualys/qcsa:2`.
 pub fn image_of(name: &str) -> LocalImage {
     let env = Environment::from_entries([&"PATH=/bin".to_owned()]);
-    LocalImage { id: format!("sha256:{name}"), digests: Vec::new(), env }
+    LocalImage { id: format!("sha256:{name}"), digests: Vec::new(), brought: Brought { env, ..Brought::default() } }
 }

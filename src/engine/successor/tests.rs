@@ -1,23 +1,34 @@
 use serde_json::{Value, json};
 
+use super::super::answer::Container;
 use super::super::fixtures::{self, container, image, lines, said};
 use super::*;
 use crate::scanner::values::environment::Environment;
+use crate::scanner::values::image::Brought;
 use crate::testing::request;
 
 /// The successor's body and further networks, as they go over the wire.
 fn successor_json(options: &Value, old: &Value, image: Option<&Value>) -> Value {
-    successor_of(&container(old.clone()).observe(image.map(env_of)), options, old, image)
+    successor_of(&container(old.clone()).observe(image.map(brought)), options, old, image)
 }
 
 fn successor_of(observed: &Observed, options: &Value, old: &Value, image: Option<&Value>) -> Value {
     let desired = request(options).unwrap().desired.unwrap();
-    let successor = successor(&desired, observed, &Note::of(observed), old, image);
+    let successor = successor(
+        &desired,
+        observed,
+        &Note::of(observed),
+        old,
+        image,
+        OnEngine { host_name: "host", made_on_is_gone: false, volumes: &BTreeSet::new() },
+    );
     said(&json!({"body": successor.body, "further networks": successor.further_networks}))
 }
 
-fn env_of(image: &Value) -> Environment {
-    Environment::from_entries(&serde_json::from_value::<Vec<String>>(image["Env"].clone()).unwrap())
+fn brought(image: &Value) -> Brought {
+    let env = Environment::from_entries(&serde_json::from_value::<Vec<String>>(image["Env"].clone()).unwrap());
+    let volumes = image["Volumes"].as_object().into_iter().flatten().map(|(path, _)| path.clone()).collect();
+    Brought { env, volumes }
 }
 
 /// The same scanner, made anew.
@@ -76,7 +87,7 @@ fn a_successor_takes_over_everything_that_the_task_does_not_manage() {
     Ulimits: [{"Hard":200,"Name":"nofile","Soft":100}]
     Hostname: "scanner.example"
     Image: "qualys/qcsa"
-    Labels: {"both":"container","mine":"1","qcss_scanner.replaces":"64b6b603511bcf3956d0621b61617986de4cfe7535d7774cf8db61616df4f8bb","qcss_scanner.restart_policy":"on-failure:3","qcss_scanner.was_up":"true"}
+    Labels: {"both":"container","mine":"1","qcss_scanner.replaces":"64b6b603511bcf3956d0621b61617986de4cfe7535d7774cf8db61616df4f8bb","qcss_scanner.restart_policy":"on-failure:3","qcss_scanner.volumes":"63b0ab5ab93d45d20a0faa4caad93b3ea792206f465da90abf29d714fa2e9d8d","qcss_scanner.was_up":"true"}
     NetworkingConfig: {"EndpointsConfig":{"back":{"Aliases":["scan","scanner.example"],"IPAMConfig":{"IPv4Address":"10.77.0.9"},"Links":["other:peer"]}}}
     StopSignal: "SIGQUIT"
     StopTimeout: 33
@@ -142,17 +153,16 @@ fn another_network_takes_the_place_of_the_first_one_and_the_others_stay() {
     let networks = |network: &str| {
         let options = json!({"network": network});
         let successor = successor_json(&options, &fixtures::json("rich"), Some(&image("image-rich")));
-        assert_eq!(successor["body"]["HostConfig"]["NetworkMode"], network);
-        json!([successor["body"]["NetworkingConfig"]["EndpointsConfig"], successor["further networks"]]).to_string()
+        let mode = &successor["body"]["HostConfig"]["NetworkMode"];
+        let endpoints = &successor["body"]["NetworkingConfig"]["EndpointsConfig"];
+        json!([mode, endpoints, successor["further networks"]]).to_string()
     };
-    assert_eq!(
-        networks("v6"),
-        r#"[null,[["front",{"Aliases":["f1","scanner.example"]}],["three",{"Aliases":["scanner.example"]}]]]"#
-    );
-    assert_eq!(
-        networks("front"),
-        r#"[{"front":{"Aliases":["f1","scanner.example"]}},[["three",{"Aliases":["scanner.example"]}]]]"#
-    );
+    let front = r#"["front",{"Aliases":["f1","scanner.example"]}],["three",{"Aliases":["scanner.example"]}]"#;
+    assert_eq!(networks("v6"), format!(r#"["v6",{{"v6":{{"Links":["other:peer"]}}}},[{front}]]"#));
+    // It is attached to that one already.
+    let back =
+        r#"{"Aliases":["scan","scanner.example"],"IPAMConfig":{"IPv4Address":"10.77.0.9"},"Links":["other:peer"]}"#;
+    assert_eq!(networks("front"), format!(r#"["back",{{"back":{back}}},[{front}]]"#));
 }
 
 #[test]
@@ -174,29 +184,35 @@ fn podmans_default_network_has_another_name_than_its_mode() {
     let networks = old["NetworkSettings"]["Networks"].as_object_mut().unwrap();
     let bridge = networks.remove("bridge").unwrap();
     networks.insert("podman".to_owned(), bridge);
-    let successor = successor_json(&same(), &old, Some(&image("image")));
+    let observed = Container { podman: true, ..container(old.clone()) }.observe(None);
+    let successor = |options: &Value, old: &Value| successor_of(&observed, options, old, Some(&image("image")));
     // It would be refused: the container is on this network already.
-    assert_eq!(successor["further networks"], Value::Null);
-    let moved = successor_json(&json!({"network": "v6"}), &old, Some(&image("image")));
+    for stays in [same(), json!({"network": "podman"}), json!({"network": "default"})] {
+        let successor = successor(&stays, &old);
+        assert_eq!(successor["further networks"], Value::Null);
+        assert_eq!(successor["body"]["HostConfig"]["NetworkMode"], "bridge");
+    }
+    let moved = successor(&json!({"network": "v6"}), &old);
     assert_eq!(moved["further networks"], Value::Null);
+    assert_eq!(moved["body"]["HostConfig"]["NetworkMode"], "v6");
 }
 
 #[test]
 fn an_anonymous_volume_given_as_a_mount_goes_over_with_its_data() {
-    let mut old = fixtures::json("limited");
+    let (mut old, name) = (fixtures::json("limited"), "0a".repeat(32));
     old["HostConfig"]["Mounts"] = json!([
         {"Type": "volume", "Target": "/data"},
         {"Type": "volume", "Source": "named", "Target": "/named", "ReadOnly": true},
     ]);
     old["Mounts"].as_array_mut().unwrap().extend([
-        json!({"Type": "volume", "Name": "0123", "Source": "/v/0123/_data", "Destination": "/data", "RW": true}),
+        json!({"Type": "volume", "Name": name, "Source": format!("/v/{name}/_data"), "Destination": "/data", "RW": true}),
         json!({"Type": "volume", "Name": "named", "Source": "/v/named/_data", "Destination": "/named", "RW": false}),
     ]);
     let successor = successor_json(&same(), &old, Some(&image("image")));
     assert_eq!(
         successor["body"]["HostConfig"]["Mounts"],
         json!([
-            {"Type": "volume", "Source": "0123", "Target": "/data"},
+            {"Type": "volume", "Source": name, "Target": "/data"},
             {"Type": "volume", "Source": "named", "Target": "/named", "ReadOnly": true},
         ])
     );
@@ -253,7 +269,15 @@ fn where_the_container_changed_a_part_of_what_the_image_brings_only_that_part_go
     old["Config"]["ExposedPorts"] = json!({"80/tcp": {}, "443/tcp": {}});
     let desired = request(&same()).unwrap().desired.unwrap();
     let observed = container(old.clone()).observe(None);
-    let body = successor(&desired, &observed, &Note::of(&observed), &old, Some(&image)).body;
+    let body = successor(
+        &desired,
+        &observed,
+        &Note::of(&observed),
+        &old,
+        Some(&image),
+        OnEngine { host_name: "host", made_on_is_gone: false, volumes: &BTreeSet::new() },
+    )
+    .body;
     assert_eq!(body["Healthcheck"], json!({"Interval": 5}));
     assert_eq!(body["ExposedPorts"], json!({"443/tcp": {}}));
 }
@@ -277,7 +301,15 @@ fn what_podman_says_without_being_asked_is_not_the_containers_own() {
     let swappiness = |podman: bool| {
         let observed = Observed { podman, ..observed.clone() };
         let desired = request(&same()).unwrap().desired.unwrap();
-        successor(&desired, &observed, &Note::of(&observed), &old, Some(&image)).body["HostConfig"]["MemorySwappiness"]
+        successor(
+            &desired,
+            &observed,
+            &Note::of(&observed),
+            &old,
+            Some(&image),
+            OnEngine { host_name: "host", made_on_is_gone: false, volumes: &BTreeSet::new() },
+        )
+        .body["HostConfig"]["MemorySwappiness"]
             .clone()
     };
     assert_eq!([swappiness(true), swappiness(false)], [json!(null), json!(0)]);

@@ -28,7 +28,10 @@ fn the_vendors_limited_sample_as_docker_reports_it() {
     );
     assert!(seen.mount(mount::SHARED).unwrap().serves("/usr/qualys/shared", true));
     assert!(seen.mount(mount::PRIVATE).unwrap().serves("/usr/qualys/private/21808056913298", true));
-    assert_eq!((seen.network.as_str(), seen.restart_policy, seen.privileged), ("bridge", RestartPolicy::No, false));
+    assert_eq!(
+        (seen.network.made_on.as_str(), seen.restart_policy, seen.privileged),
+        ("bridge", RestartPolicy::No, false)
+    );
     assert_eq!((seen.auto_remove, seen.stop_timeout, seen.replaces, seen.podman), (false, None, None, false));
     assert_eq!(seen.env.value(environment::CODE), Some("21808056913298"));
 }
@@ -37,7 +40,7 @@ fn the_vendors_limited_sample_as_docker_reports_it() {
 fn a_rich_scanner_as_docker_reports_it() {
     let seen = observed("rich", |_| {});
     assert_eq!((seen.restart_policy, seen.stop_timeout), (RestartPolicy::OnFailure(3), Some(33)));
-    assert_eq!(seen.network, "back");
+    assert_eq!(seen.network.made_on, "back");
     assert_eq!(
         seen.limits,
         ActualLimits {
@@ -149,7 +152,7 @@ fn each_restart_policy(#[case] policy: Value, #[case] expected: RestartPolicy) {
 #[case::by_name("back", "back")]
 #[case::by_id("ff943c4e9c7d577f5969df743af9d6a4ff0cd365a91237a5d41b784adec9899d", "back")]
 fn the_network_by_name(#[case] mode: &str, #[case] expected: &str) {
-    assert_eq!(observed("rich", |json| json["HostConfig"]["NetworkMode"] = json!(mode)).network, expected);
+    assert_eq!(observed("rich", |json| json["HostConfig"]["NetworkMode"] = json!(mode)).network.made_on, expected);
 }
 
 #[test]
@@ -158,7 +161,7 @@ fn podman_says_bridge_for_every_network_of_this_kind() {
         let mut json = fixtures::json("limited");
         json["HostConfig"]["NetworkMode"] = json!("bridge");
         json["NetworkSettings"]["Networks"] = networks;
-        Container { podman: true, ..container(json) }.observe(None).network
+        Container { podman: true, ..container(json) }.observe(None).network.made_on
     };
     assert_eq!(on(json!({"podman": {}})), "bridge");
     assert_eq!(on(json!({"v6": {}})), "v6");
@@ -187,13 +190,14 @@ fn the_vendors_limited_sample_as_podman_reports_it() {
         .as_array_mut()
         .unwrap()
         .extend(["container=podman", "TERM=xterm", "HOSTNAME=0123456789ab", "HOME=/root"].map(|entry| json!(entry)));
-    let image_env = Environment::from_entries(&fixtures::image_env("image"));
-    let seen = Container { podman: true, ..container(json) }.observe(Some(image_env.clone()));
+    let env = Environment::from_entries(&fixtures::image_env("image"));
+    let brought = Brought { env, ..Brought::default() };
+    let seen = Container { podman: true, ..container(json) }.observe(Some(brought.clone()));
     let options = json!({
         "personalization_code": "21808056913298", "memory": "1024M", "memory_swap": "2048M", "cpus": 1,
     });
     let desired = crate::testing::request(&options).unwrap().desired.unwrap();
-    let wanted = crate::scanner::values::image::WantedImage::Local { id: format!("sha256:{image_id}"), env: image_env };
+    let wanted = crate::scanner::values::image::WantedImage::Local { id: format!("sha256:{image_id}"), brought };
     let labelling = crate::scanner::compare::EngineTraits { labels_enforced: true, swap_accounting: true };
     for field in crate::scanner::compare::compare(&desired, &seen, &wanted, labelling) {
         assert_eq!(field.verdict, crate::scanner::compare::Verdict::Same, "{field:?}");
@@ -218,7 +222,7 @@ fn the_note_of_a_replacement_is_read_back() {
 #[test]
 fn an_answer_with_next_to_nothing_in_it_is_still_a_container() {
     let seen = container(json!({"Id": "1", "Name": "/ab"})).observe(None);
-    assert_eq!((seen.name.as_str(), seen.status, seen.network.as_str()), ("ab", Status::Created, "bridge"));
+    assert_eq!((seen.name.as_str(), seen.status, seen.network.made_on.as_str()), ("ab", Status::Created, "bridge"));
     assert!(!seen.is_scanner());
 }
 

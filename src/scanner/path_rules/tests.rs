@@ -29,7 +29,12 @@ fn other(is_scanner: bool, mount: &'static str) -> OtherPaths<'static> {
         "ca" => CA,
         other => other,
     };
-    OtherPaths { name: "other", is_scanner, mounts: vec![(destination, Place::plain(source))] }
+    let (mut mounts, mut borrowed) = (Vec::new(), Vec::new());
+    match destination {
+        "borrowed" => borrowed.push(Place::plain(source)),
+        destination => mounts.push((destination, Place::plain(source))),
+    }
+    OtherPaths { name: "other", is_scanner, mounts, borrowed }
 }
 
 const PLAIN: &str = "/q/private/1 /q/shared /q/ca";
@@ -83,6 +88,7 @@ fn the_paths_of_one_scanner(#[case] paths: &str, #[case] offending: Option<&str>
 #[case::mounted_elsewhere(false, "/data=/q/private/1", "uses the private directory", "uses the private directory")]
 #[case::something_in_it(false, "/data=/q/private/1/x", "uses the private directory", "uses the private directory")]
 #[case::shared_elsewhere(false, "/data=/q/shared", "", "")]
+#[case::of_a_dependent(false, "borrowed=/q/private/1", "", "")]
 fn beside_another_container(
     #[case] is_scanner: bool,
     #[case] mount: &'static str,
@@ -124,6 +130,7 @@ fn two_entries_of_one_task() {
 #[case::in_use("/q/private/1", false, "/data=/q/private/1", Some(Kind::AlreadyInUse))]
 #[case::in_it("/q/private/1", false, "/data=/q/private/1/x", Some(Kind::AlreadyInUse))]
 #[case::monitoring("/q/private/1", false, "/host=/", None)]
+#[case::of_a_dependent("/q/private/1", false, "borrowed=/q/private/1", Some(Kind::AlreadyInUse))]
 #[case::in_a_scanners("/q/private/1", true, "/data=/q/private", Some(Kind::AlreadyInUse))]
 #[case::above_others("/q", true, "identity=/q/private/2", Some(Kind::AlreadyInUse))]
 #[case::above_own_shared("/own", true, "shared=/q/shared", Some(Kind::InvalidArguments))]

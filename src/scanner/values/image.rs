@@ -1,5 +1,6 @@
 //! How a user names an image.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::environment::Environment;
@@ -69,6 +70,15 @@ impl fmt::Display for ImageRef {
     }
 }
 
+/// What an image brings to its containers, of what matters here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Brought {
+    /// Variables.
+    pub env: Environment,
+    /// The paths of its VOLUMEs, each in its plainest spelling.
+    pub volumes: BTreeSet<String>,
+}
+
 /// What is known of the desired image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WantedImage {
@@ -76,8 +86,8 @@ pub enum WantedImage {
     Local {
         /// With `sha256:`.
         id: String,
-        /// The variables that it brings.
-        env: Environment,
+        /// What it brings.
+        brought: Brought,
     },
     /// It will be pulled; what comes is not known before.
     ToPull,

@@ -12,7 +12,7 @@ pub const CA: &str = "/usr/local/bin";
 /// A mount as the engine reports it, by its meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
-    /// The host's path in its plainest spelling; of a volume, the path of its data.
+    /// The host's path in its plainest spelling; of a volume, the path of its data; empty for one in memory.
     pub source: String,
     /// The container's path in its plainest spelling.
     pub destination: String,
@@ -26,7 +26,8 @@ impl Mount {
     /// From what the engine reports, with `mode` such as `z` or `rw,Z`.
     pub fn new(source: &str, destination: &str, read_write: bool, mode: &str) -> Self {
         let relabel = mode.split(',').any(|flag| flag.eq_ignore_ascii_case("z"));
-        Self { source: plain(source), destination: plain(destination), read_write, relabel }
+        let source = if source.is_empty() { String::new() } else { plain(source) };
+        Self { source, destination: plain(destination), read_write, relabel }
     }
 
     /// Whether this is the mount of `source` that a scanner needs; a missing `z` matters only where the engine enforces labels.

@@ -108,6 +108,19 @@ impl Engine {
         is_good.then(|| serde_json::from_str(body).unwrap_or_default())
     }
 
+    /// Sends `body` to the engine's API; panics when it refuses.
+    pub fn post(&self, path: &str, body: &Value) -> Value {
+        let mut engine = UnixStream::connect(self.socket()).unwrap();
+        let body = body.to_string();
+        let head = "HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length:";
+        write!(engine, "POST {path} {head} {}\r\n\r\n{body}", body.len()).unwrap();
+        let mut answer = String::new();
+        engine.read_to_string(&mut answer).unwrap();
+        let is_good = answer.split(' ').nth(1).is_some_and(|status| status.starts_with('2'));
+        assert!(is_good, "{path}: {answer}");
+        answer.split_once("\r\n\r\n").and_then(|(_, body)| serde_json::from_str(body).ok()).unwrap_or_default()
+    }
+
     /// Whether the engine answers.
     pub fn is_up(&self) -> bool {
         self.ask("GET", "/_ping").is_some()
