@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::ansible::options::{OPTIONS, TOGETHER};
+use crate::ansible::options::{OPTIONS, RULES};
 use crate::ansible::request;
 use crate::ansible::validate::validate;
 use crate::error::Result;
@@ -18,7 +18,7 @@ pub fn request(options: &Value) -> Result<Request> {
 
 /// A request from `options` alone.
 pub fn parse(options: &Value) -> Result<Request> {
-    request::parse(validate("qcss_scanner", OPTIONS, TOGETHER, options.as_object().unwrap())?)
+    request::parse(validate("qcss_scanner", OPTIONS, RULES, options.as_object().unwrap())?)
 }
 
 /// The names of all options of a scanner.

@@ -61,7 +61,7 @@ impl Arguments {
 
 #[cfg(test)]
 mod tests {
-    use super::super::options::{OPTIONS, TOGETHER};
+    use super::super::options::{OPTIONS, RULES};
     use super::super::validate::validate;
     use super::*;
     use serde_json::json;
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn every_option_has_its_field_and_every_choice_its_variant() {
         let options = json!({"name": "ab"});
-        let valid = validate("qcss_scanner", OPTIONS, TOGETHER, options.as_object().unwrap()).unwrap();
+        let valid = validate("qcss_scanner", OPTIONS, RULES, options.as_object().unwrap()).unwrap();
         Arguments::new(valid.values.clone(), valid.given.clone()).unwrap();
         for option in OPTIONS {
             for choice in option.choices {

@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use super::info;
 use super::invocation::Invocation;
 use super::no_log::masked;
-use super::options::{INFO_OPTIONS, OPTIONS, TOGETHER};
+use super::options::{INFO_OPTIONS, NO_RULES, OPTIONS, RULES};
 use super::reply::Reply;
 use super::request;
 use super::result::{self, Mode};
@@ -27,9 +27,6 @@ use crate::scanner::values::name::Name;
 /// The names by which Ansible knows this program.
 const MODULE: &str = "qcss_scanner";
 const INFO: &str = "qcss_scanner_info";
-
-/// [`TOGETHER`] of `qcss_scanner_info`.
-const NONE_TOGETHER: &[&[&str]] = &[];
 
 /// The longest time that one engine call may be given: a day.
 const LONGEST_TIMEOUT: i64 = 86_400;
@@ -59,10 +56,10 @@ fn guarded(work: impl FnOnce() -> Result<Reply>) -> Reply {
 
 fn call(runtime: &Runtime, invocation: &Invocation, log: &Path) -> Reply {
     let module = if invocation.module.is_empty() { MODULE } else { &invocation.module };
-    let (table, together) = if module == INFO { (INFO_OPTIONS, NONE_TOGETHER) } else { (OPTIONS, TOGETHER) };
+    let (table, rules) = if module == INFO { (INFO_OPTIONS, NO_RULES) } else { (OPTIONS, RULES) };
     // As the user wrote it, with its collection.
     let named = if invocation.log.module.is_empty() { module } else { &invocation.log.module };
-    match validate(named, table, together, &invocation.options) {
+    match validate(named, table, rules, &invocation.options) {
         Ok(valid) => {
             let shown = masked(table, &valid.values);
             invocation.log.tell(log, table, &shown);

@@ -93,7 +93,7 @@ fn remember_leaves(value: &Value, kind: Kind) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::options::{OPTIONS, TOGETHER};
+    use super::super::options::{OPTIONS, RULES};
     use super::super::validate::{Valid, validate};
     use super::*;
     use crate::error::Result;
@@ -101,7 +101,7 @@ mod tests {
     use serde_json::json;
 
     fn check(options: &Value) -> Result<Valid> {
-        validate("qcss_scanner", OPTIONS, TOGETHER, options.as_object().unwrap())
+        validate("qcss_scanner", OPTIONS, RULES, options.as_object().unwrap())
     }
 
     #[test]

@@ -104,9 +104,23 @@ impl Opt {
     }
 }
 
-/// Groups of options that must be given all or none.
-pub const TOGETHER: &[&[&str]] =
-    &[&["personalization_code", "qualys_url", "image"], &["registry_username", "registry_password"]];
+/// What options need of each other, as `AnsibleModule` is told of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// Groups of options that must be given all or none (`required_together`).
+    pub together: &'static [&'static [&'static str]],
+    /// An option, and what must be given beside it (`required_by`), unless the scanner shall be absent.
+    pub required_by: &'static [(&'static str, &'static [&'static str])],
+}
+
+/// The rules of `qcss_scanner`.
+pub const RULES: Rules = Rules {
+    together: &[&["registry_username", "registry_password"]],
+    required_by: &[("personalization_code", &["qualys_url", "image"])],
+};
+
+/// Those of a module whose options need nothing of each other.
+pub const NO_RULES: Rules = Rules { together: &[], required_by: &[] };
 
 /// The options of `qcss_scanner`, in the order in which errors are looked for.
 pub const OPTIONS: &[Opt] = &[

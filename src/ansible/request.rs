@@ -1,6 +1,6 @@
 //! From validated options to a request: each value is parsed once, into a type that can only hold valid ones.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,23 +9,20 @@ use serde_json::Value;
 use super::arguments::Arguments;
 use super::validate::Valid;
 use crate::error::{Error, Result};
-use crate::scanner::desired::{Desired, Request};
-use crate::scanner::policy::{Credentials, Policy};
+use crate::scanner::desired::{Identity, Request};
+use crate::scanner::given::Given;
+use crate::scanner::policy::{Credentials, Policy, State};
 use crate::scanner::values::capacity::Capacity;
 use crate::scanner::values::code::Code;
 use crate::scanner::values::directory::{Directory, Mode};
 use crate::scanner::values::environment::{self, Environment};
 use crate::scanner::values::image::ImageRef;
-use crate::scanner::values::limits::{GivenLimits, Limits};
+use crate::scanner::values::limits::GivenLimits;
 use crate::scanner::values::name::Name;
 use crate::scanner::values::proxy::Proxy;
 use crate::scanner::values::qualys_url::QualysUrl;
 use crate::scanner::values::restart_policy::RestartPolicy;
 use crate::secret::{self, Secret};
-
-/// The options that are accepted when only the run state is managed.
-const RUN_STATE_OPTIONS: &[&str] =
-    &["name", "overcommit", "state", "restart", "purge", "settle", "stop_timeout", "docker_host", "timeout"];
 
 /// The labels that say what a replacement is about.
 const RESERVED_LABELS: &str = "qcss_scanner.";
@@ -33,36 +30,55 @@ const RESERVED_LABELS: &str = "qcss_scanner.";
 /// The request that the `valid` options of one scanner describe.
 pub fn parse(valid: Valid) -> Result<Request> {
     let arguments = &Arguments::new(valid.values, valid.given)?;
-    let name = Name::parse(arguments.name.as_deref().unwrap_or_default())?;
-    let mut relative_limits = None;
-    let desired = if let (Some(code), Some(url), Some(image)) =
-        (&arguments.personalization_code, &arguments.qualys_url, &arguments.image)
-    {
-        let limits = GivenLimits::parse(
+    let mut request = Request {
+        name: Name::parse(arguments.name.as_deref().unwrap_or_default())?,
+        desired: None,
+        adjustment: None,
+        identity: None,
+        policy: parse_policy(arguments)?,
+        relative_limits: None,
+        capacity: Capacity::default(),
+    };
+    let mut given = parse_given(arguments)?;
+    let is_absent = request.policy.state == State::Absent;
+    if let Some(code) = &arguments.personalization_code {
+        let code = Code::parse(code)?;
+        let private_dir = Directory::parse("private_dir", &arguments.private_dir)?;
+        request.identity = Some(Identity { directory: private_dir.join(code.expose()), code: code.clone() });
+        given.shared_dir = Some(Directory::parse("shared_dir", &arguments.shared_dir)?);
+        given.private_dir = Some(private_dir);
+        // One that shall be absent needs no more than the code.
+        if !is_absent || (given.url.is_some() && given.image.is_some()) {
+            request.relative_limits = Some(given.limits).filter(GivenLimits::is_relative);
+            if request.relative_limits.is_some() {
+                given.limits = GivenLimits::default();
+            }
+            request.desired = Some(given.whole(code, &Capacity::default())?);
+        }
+    } else if !is_absent {
+        request.adjustment = Some(given);
+    }
+    Ok(request)
+}
+
+/// The options that describe the scanner; a default counts as not given.
+fn parse_given(arguments: &Arguments) -> Result<Given> {
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let directory = |option: &'static str, text: &str| {
+        let is_given = arguments.given.contains(option);
+        is_given.then(|| Directory::parse(option, text)).transpose()
+    };
+    Ok(Given {
+        url: arguments.qualys_url.as_deref().map(QualysUrl::parse).transpose()?,
+        image: arguments.image.as_deref().map(ImageRef::parse).transpose()?,
+        shared_dir: directory("shared_dir", &arguments.shared_dir)?,
+        private_dir: directory("private_dir", &arguments.private_dir)?,
+        private_dir_mode: given(&arguments.private_dir_mode).map(|mode| Mode::parse(&mode)).transpose()?,
+        limits: GivenLimits::parse(
             arguments.memory.as_deref(),
             arguments.memory_swap.as_deref(),
             arguments.cpus.as_deref(),
-        )?;
-        relative_limits = Some(limits).filter(GivenLimits::is_relative);
-        let known = if limits.is_relative() { Limits::default() } else { limits.resolve(&Capacity::default())? };
-        Some(parse_desired(arguments, code, url, image, known)?)
-    } else {
-        refuse_configuration(&arguments.given)?;
-        None
-    };
-    Ok(Request { name, desired, policy: parse_policy(arguments)?, relative_limits })
-}
-
-fn parse_desired(arguments: &Arguments, code: &str, url: &str, image: &str, limits: Limits) -> Result<Desired> {
-    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    Ok(Desired {
-        code: Code::parse(code)?,
-        url: QualysUrl::parse(url)?,
-        image: ImageRef::parse(image)?,
-        shared_dir: Directory::parse("shared_dir", &arguments.shared_dir)?,
-        private_dir: Directory::parse("private_dir", &arguments.private_dir)?,
-        private_dir_mode: given(&arguments.private_dir_mode).map(|mode| Mode::parse(&mode)).transpose()?,
-        limits,
+        )?,
         proxy: given(&arguments.https_proxy).map(|proxy| Proxy::parse(&proxy)).transpose()?,
         polling_interval: in_range("polling_interval", arguments.polling_interval, 30, 180, "seconds")?,
         update_interval: in_range("update_interval", arguments.update_interval, 30, 240, "minutes")?,
@@ -104,18 +120,6 @@ fn parse_policy(arguments: &Arguments) -> Result<Policy> {
 fn parse_credentials(arguments: &Arguments) -> Option<Credentials> {
     let (username, password) = (arguments.registry_username.as_ref()?, arguments.registry_password.as_ref()?);
     (!username.is_empty()).then(|| Credentials { username: username.clone(), password: Secret::new(password) })
-}
-
-fn refuse_configuration(given: &BTreeSet<&'static str>) -> Result<()> {
-    let refused: Vec<_> = given.iter().filter(|name| !RUN_STATE_OPTIONS.contains(name)).copied().collect();
-    if refused.is_empty() {
-        return Ok(());
-    }
-    Err(Error::invalid(format!(
-        "without personalization_code, qualys_url and image only the run state of an existing scanner is managed; \
-         give all three, or leave out: {}",
-        refused.join(", ")
-    )))
 }
 
 fn in_range(option: &str, value: Option<i64>, least: i64, most: i64, unit: &str) -> Result<Option<i64>> {

@@ -112,6 +112,7 @@ fn entry(request: &Request, outcome: &ScannerOutcome, mode: Mode) -> Map<String,
         differences,
         comparisons: _,
         warnings: _,
+        desired,
         actions,
         changed,
         rolled_back,
@@ -134,7 +135,7 @@ fn entry(request: &Request, outcome: &ScannerOutcome, mode: Mode) -> Map<String,
         entry.insert("container".to_owned(), json!(container));
         entry.insert("scanner".to_owned(), json!(scanner));
     }
-    if let Some(desired) = &request.desired {
+    if let Some(desired) = desired.as_ref().or(request.desired.as_ref()) {
         entry.insert("command".to_owned(), docker_run(&request.name, desired).into());
     }
     if let Some(rolled_back) = rolled_back {

@@ -88,7 +88,7 @@ fn facility(name: &str) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::super::no_log::masked;
-    use super::super::options::{INFO_OPTIONS, OPTIONS, TOGETHER};
+    use super::super::options::{INFO_OPTIONS, NO_RULES, OPTIONS, RULES};
     use super::super::validate::validate;
     use super::*;
     use rstest::rstest;
@@ -104,8 +104,8 @@ mod tests {
         let socket = directory.path().join("log");
         let listener = UnixDatagram::bind(&socket).unwrap();
         listener.set_nonblocking(true).unwrap();
-        let together = if table.len() == OPTIONS.len() { TOGETHER } else { &[] };
-        let valid = validate("qcss_scanner", table, together, options.as_object().unwrap()).unwrap();
+        let rules = if table.len() == OPTIONS.len() { RULES } else { NO_RULES };
+        let valid = validate("qcss_scanner", table, rules, options.as_object().unwrap()).unwrap();
         log.tell(&socket, table, &masked(table, &valid.values));
         let mut buffer = [0; 8192];
         let length = listener.recv(&mut buffer).ok()?;

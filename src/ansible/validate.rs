@@ -7,8 +7,10 @@ use serde_json::{Map, Value};
 use super::coerce::{coerce, python_type};
 use super::json::UNREPRESENTABLE;
 use super::no_log;
-use super::options::{Default, Kind, Opt, TASK_ONLY};
+use super::options::{Default, Kind, Opt, Rules, TASK_ONLY};
 use crate::error::{Error, Result};
+
+const PRIVATE_DIR: &str = "private_dir";
 
 /// Options that passed, each with its type.
 #[derive(Debug)]
@@ -22,12 +24,7 @@ pub struct Valid {
 }
 
 /// Checks `options` against `table`; every leaf of a secret one is remembered first, so that no message shows it.
-pub fn validate(
-    module: &str,
-    table: &'static [Opt],
-    together: &[&[&str]],
-    options: &Map<String, Value>,
-) -> Result<Valid> {
+pub fn validate(module: &str, table: &'static [Opt], rules: Rules, options: &Map<String, Value>) -> Result<Valid> {
     let list = table.iter().find(|option| option.kind == Kind::Dicts && option.given(options).is_some());
     no_log::remember(table, options);
     let mut entries = Vec::new();
@@ -40,13 +37,12 @@ pub fn validate(
             return Err(Error::invalid(format!("parameters are mutually exclusive: {}|{}", name.name, list.name)));
         }
     }
-    let task = Scope { module, table, together, found_in: None };
-    // With a list, `required` and `required_together` apply to each entry.
+    let task = Scope { module, table, rules, found_in: None };
+    // With a list, `required` and the rules apply to each entry.
     let mut valid = task.check(options, list.is_none())?;
     if let Some(list) = list {
         let scope = Scope { found_in: Some(list.name), ..task };
-        let checked = entries.iter().map(|entry| scope.check(&with_defaults(entry, options), true));
-        let checked = checked.collect::<Result<Vec<_>>>()?;
+        let checked = entries.iter().map(|entry| scope.check_entry(entry, options)).collect::<Result<Vec<_>>>()?;
         // `invocation` shows the converted values, as for any option.
         let understood = checked.iter().map(|entry| {
             let mut own = entry.values.clone();
@@ -104,7 +100,7 @@ fn is_of_task(name: &str) -> bool {
 struct Scope<'a> {
     module: &'a str,
     table: &'static [Opt],
-    together: &'a [&'a [&'a str]],
+    rules: Rules,
     found_in: Option<&'static str>,
 }
 
@@ -126,15 +122,40 @@ impl Scope<'_> {
         for option in self.table.iter().filter(|option| !option.choices.is_empty()) {
             self.check_choice(option, values.get(option.name).unwrap_or(&Value::Null))?;
         }
-        for together in self.together.iter().filter(|_| complete) {
-            let has_value = |name: &&&str| values.get(**name).is_some_and(|value| !value.is_null());
+        if complete {
+            self.check_rules(&values)?;
+        }
+        let given = self.table.iter().filter(|option| option.given(options).is_some()).map(|option| option.name);
+        Ok(Valid { values, given: given.collect(), entries: None })
+    }
+
+    /// An entry of a list, whose defaults are the options of the `task`.
+    fn check_entry(&self, entry: &Map<String, Value>, task: &Map<String, Value>) -> Result<Valid> {
+        let mut valid = self.check(&with_defaults(entry, task), true)?;
+        // As a default it is for the entries that have a code; beside no code it would be a claim about this one.
+        if entry.get(PRIVATE_DIR).is_none_or(Value::is_null) {
+            valid.given.remove(PRIVATE_DIR);
+        }
+        Ok(valid)
+    }
+
+    fn check_rules(&self, values: &Map<String, Value>) -> Result<()> {
+        let has_value = |name: &&&str| values.get(**name).is_some_and(|value| !value.is_null());
+        for together in self.rules.together {
             let count = together.iter().filter(has_value).count();
             if count != 0 && count != together.len() {
                 return Err(self.refuse(format!("parameters are required together: {}", together.join(", "))));
             }
         }
-        let given = self.table.iter().filter(|option| option.given(options).is_some()).map(|option| option.name);
-        Ok(Valid { values, given: given.collect(), entries: None })
+        let is_absent = values.get("state").is_some_and(|state| state == "absent");
+        for (option, needed) in self.rules.required_by.iter().filter(|(option, _)| !is_absent && has_value(&option)) {
+            let missing: Vec<_> = needed.iter().filter(|name| !has_value(name)).copied().collect();
+            if !missing.is_empty() {
+                let missing = missing.join(", ");
+                return Err(self.refuse(format!("missing parameter(s) required by '{option}': {missing}")));
+            }
+        }
+        Ok(())
     }
 
     fn refuse(&self, message: String) -> Error {

@@ -64,6 +64,7 @@ pub fn update(update: &Update) -> ContainerUpdateBody {
 pub fn manage(body: &mut Fields, desired: &Desired) {
     let Desired {
         code: _, // in the identity directory and the variables
+        identity_at: _,
         url: _,
         image,
         shared_dir,
@@ -80,6 +81,7 @@ pub fn manage(body: &mut Fields, desired: &Desired) {
         restart_policy,
         privileged,
         labels,
+        kept,
     } = desired;
     put(body, "Image", Some(image.as_str()));
     put(body, "Env", Some(desired.variables().to_entries()));
@@ -93,7 +95,8 @@ pub fn manage(body: &mut Fields, desired: &Desired) {
         Some((&identity_dir, mount::PRIVATE)),
         ca_dir.as_ref().map(|ca_dir| (ca_dir, mount::CA)),
     ];
-    let binds = mounts.into_iter().flatten().map(|(source, destination)| mount::bind(source.as_str(), destination));
+    let managed = mounts.into_iter().flatten().filter(|(_, destination)| !kept.contains_mount(destination));
+    let binds = managed.map(|(source, destination)| mount::bind(source.as_str(), destination));
     let (memory, memory_swap, cpus) = limits.given();
     within(body, "HostConfig", |host_config| {
         bind(host_config, binds);

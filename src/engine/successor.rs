@@ -220,7 +220,10 @@ pub fn is_short(text: &str, id: &str) -> bool {
 }
 
 fn carried_host_config(mut config: Fields, desired: &Desired, old: &Observed) -> Fields {
-    let managed = |path: &str| MANAGED.contains(&plain(path).as_str());
+    let managed = |path: &str| {
+        let path = plain(path);
+        MANAGED.contains(&path.as_str()) && !desired.kept.contains_mount(&path)
+    };
     if let Some(Value::Array(binds)) = config.get_mut("Binds") {
         binds.retain(|bind| !bind.as_str().and_then(|bind| bind.split(':').nth(1)).is_some_and(managed));
     }

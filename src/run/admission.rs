@@ -158,7 +158,7 @@ fn check_resources(
 impl PlannedScanner<'_> {
     /// What the task desires.
     pub fn desired(&self) -> Option<&Desired> {
-        self.request.desired.as_ref()
+        self.plan.desired.as_ref()
     }
 
     fn limits(&self) -> Option<&Limits> {
@@ -190,9 +190,9 @@ impl PlannedScanner<'_> {
             check_cpus(self.limits().and_then(|limits| limits.cpus), info.cpus)?;
         }
         if self.plan.claims_identity() {
-            let code = self
-                .desired()
-                .map(|desired| desired.code.expose())
+            let given = self.request.identity.as_ref();
+            let code = given
+                .map(|identity| identity.code.expose())
                 .or_else(|| self.observed.and_then(|observed| observed.env.value(environment::CODE)));
             check_code_in_use(code, neighbours, &self.own_ids(neighbours))?;
         }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 
 use super::images::Images;
 use super::interrupt::Interrupt;
@@ -45,6 +45,8 @@ pub struct Executor<'a, E> {
     lock: Option<Lock>,
     /// Held until what is claimed shows, so that the next run observes it.
     pub(super) claims: Claims,
+    /// The scanner that the plan leads to.
+    desired: Option<Desired>,
     /// The id of the scanner's container, where this executor made it.
     created: Option<String>,
     /// Variables that a successor has from the old container.
@@ -77,6 +79,7 @@ impl<'a, E: Engine> Executor<'a, E> {
             seen,
             lock: None,
             claims: Claims::default(),
+            desired: None,
             created: None,
             kept_env: Environment::default(),
             note: None,
@@ -128,6 +131,7 @@ impl<'a, E: Engine> Executor<'a, E> {
 
     /// Carries out every operation of `plan`.
     pub async fn carry_out(&mut self, plan: &Plan) -> Result<()> {
+        self.desired.clone_from(&plan.desired);
         let mut operations = plan.operations.iter();
         while let Some(operation) = operations.next() {
             if !operation.claims() && !operations.clone().any(Operation::claims) {
@@ -217,7 +221,7 @@ impl<'a, E: Engine> Executor<'a, E> {
     /// Whether `container` is the one that the engine was asked to create, when the answer was lost: nobody else has this code,
     /// and nobody has started it yet.
     fn is_ours(&self, container: &Observed) -> bool {
-        let code = self.request.desired.as_ref().map(|desired| desired.code.expose());
+        let code = self.desired.as_ref().map(|desired| desired.code.expose());
         let is_new = container.status == Status::Created && container.started_at.is_none();
         is_new && code.is_some() && container.env.value(environment::CODE) == code
     }
@@ -250,12 +254,12 @@ impl<'a, E: Engine> Executor<'a, E> {
                 aside.delete()?;
             }
             Operation::Create => {
-                self.created = Some(self.interrupt.guard(engine.create(name, desired(request)?)).await??);
+                self.created = Some(self.interrupt.guard(engine.create(name, self.desired()?)).await??);
             }
             Operation::CreateSuccessor => {
                 let old = self.container(Role::Old)?;
                 let note = self.note.clone().unwrap_or_else(|| Note::of(old));
-                let desired = desired(request)?.clone().with_env(&self.kept_env);
+                let desired = self.desired()?.clone().with_env(&self.kept_env);
                 let created = self.interrupt.guard(engine.create_successor(name, &desired, old, &note)).await;
                 created??;
                 self.release();
@@ -381,17 +385,13 @@ impl<'a, E: Engine> Executor<'a, E> {
         Ok(())
     }
 
+    fn desired(&self) -> Result<&Desired> {
+        self.desired.as_ref().ok_or_else(|| defect("a plan to create a scanner without what to create"))
+    }
+
     pub(super) fn container(&self, role: Role) -> Result<&Observed> {
         self.seen.role(role).ok_or_else(|| defect("an operation for a container that is not there"))
     }
-}
-
-fn desired(request: &Request) -> Result<&Desired> {
-    request
-        .desired
-        .as_ref()
-        .context("a plan to create a scanner without what to create")
-        .map_err(|error| defect(&error.to_string()))
 }
 
 fn defect(what: &str) -> anyhow::Error {

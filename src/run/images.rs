@@ -5,11 +5,11 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 
-use super::observe::wanted;
 use crate::engine::{Engine, Failure, LocalImage};
 use crate::error::{Error, Kind};
 use crate::host::archive;
-use crate::scanner::desired::{Desired, Request};
+use crate::scanner::desired::Request;
+use crate::scanner::observed::Observed;
 use crate::scanner::operation::Operation;
 use crate::scanner::plan::Plan;
 use crate::scanner::policy::Pull;
@@ -33,9 +33,9 @@ impl<'a, E: Engine> Images<'a, E> {
     pub async fn new(engine: &'a E, requests: &[Request]) -> Result<Self> {
         let images =
             Self { engine, local: RefCell::default(), to_fetch: RefCell::default(), settled: RefCell::default() };
-        for desired in requests.iter().filter_map(wanted) {
-            if !images.local.borrow().iter().any(|(name, _)| name == desired.image.as_str()) {
-                images.look_up(&desired.image).await?;
+        for image in requests.iter().filter_map(Request::image) {
+            if !images.local.borrow().iter().any(|(name, _)| name == image.as_str()) {
+                images.look_up(image).await?;
             }
         }
         Ok(images)
@@ -43,14 +43,14 @@ impl<'a, E: Engine> Images<'a, E> {
 
     /// The image that `request` desires, if the engine has it.
     pub fn local(&self, request: &Request) -> Option<LocalImage> {
-        let name = wanted(request)?.image.as_str();
+        let name = request.image()?.as_str();
         self.local.borrow().iter().find(|(known, _)| known == name)?.1.clone()
     }
 
-    /// What is known of the desired image without fetching anything. A registry is asked only for the newest digest, and in
+    /// What is known of the `image` that `request` names without fetching anything. A registry is asked only for the newest digest, and in
     /// check mode (`is_prediction`) for whether it has the image at all.
-    pub async fn known(&self, request: &Request, desired: &Desired, is_prediction: bool) -> Result<WantedImage> {
-        let (image, policy) = (&desired.image, &request.policy);
+    pub async fn known(&self, request: &Request, image: &ImageRef, is_prediction: bool) -> Result<WantedImage> {
+        let policy = &request.policy;
         let local = self.local(request);
         let there = |local: &LocalImage| WantedImage::Local { id: local.id.clone(), brought: local.brought.clone() };
         let is_in = |list: &RefCell<Vec<String>>| list.borrow().iter().any(|name| name == image.as_str());
@@ -68,7 +68,7 @@ impl<'a, E: Engine> Images<'a, E> {
         let not_found = |why: &str| Err(anyhow!(Error::new(Kind::ImageNotFound, format!("{why}: `{image}`"))));
         let how = match (&local, &policy.image_archive) {
             (Some(local), _) => {
-                let newest = self.newest(request, desired).await?;
+                let newest = self.newest(request, image).await?;
                 if local.digests.iter().any(|digest| digest.ends_with(&newest)) {
                     self.settled.borrow_mut().push(image.as_str().to_owned());
                     return Ok(there(local));
@@ -92,7 +92,7 @@ impl<'a, E: Engine> Images<'a, E> {
             }
             (None, None) => {
                 if is_prediction {
-                    self.newest(request, desired).await?;
+                    self.newest(request, image).await?;
                 }
                 WantedImage::ToPull
             }
@@ -103,12 +103,12 @@ impl<'a, E: Engine> Images<'a, E> {
 
     /// Loads or pulls the image that `request` desires, as `operation` says.
     pub async fn fetch(&self, request: &Request, operation: &Operation) -> Result<()> {
-        let Some(desired) = wanted(request) else { return Ok(()) };
+        let Some(image) = request.image() else { return Ok(()) };
         if let (Operation::LoadImage, Some(path)) = (operation, &request.policy.image_archive) {
             self.load(path).await?;
         } else {
-            let pulled = self.engine.pull(&desired.image, request.policy.credentials.as_ref()).await;
-            pulled.map_err(|failure| not_pulled(desired, &failure))?;
+            let pulled = self.engine.pull(image, request.policy.credentials.as_ref()).await;
+            pulled.map_err(|failure| not_pulled(image, &failure))?;
         }
         Ok(())
     }
@@ -128,13 +128,12 @@ impl<'a, E: Engine> Images<'a, E> {
 
     /// Looks up the image that `operation` fetched.
     pub async fn look_up_fetched(&self, request: &Request, operation: &Operation) -> Result<()> {
-        let Some(desired) = wanted(request) else { return Ok(()) };
-        self.settled.borrow_mut().push(desired.image.as_str().to_owned());
-        self.look_up(&desired.image).await?;
+        let Some(image) = request.image() else { return Ok(()) };
+        self.settled.borrow_mut().push(image.as_str().to_owned());
+        self.look_up(image).await?;
         if self.local(request).is_none() {
             let action = operation.word().unwrap_or_default();
-            let message =
-                format!("the engine does not have the image after {action}; check its name: `{}`", desired.image);
+            let message = format!("the engine does not have the image after {action}; check its name: `{image}`");
             return Err(Error::new(Kind::ImageNotFound, message).into());
         }
         Ok(())
@@ -143,11 +142,11 @@ impl<'a, E: Engine> Images<'a, E> {
     /// Removes from `plan` the fetching of an image in `fetched`, which an earlier plan fetches; else adds its own to
     /// `fetched`.
     pub fn leave_out_fetched(request: &Request, plan: &mut Plan, fetched: &mut Vec<String>) {
-        let Some(desired) = wanted(request).filter(|_| plan.operations.iter().any(Operation::fetches)) else { return };
-        if fetched.iter().any(|name| name == desired.image.as_str()) {
+        let Some(image) = request.image().filter(|_| plan.operations.iter().any(Operation::fetches)) else { return };
+        if fetched.iter().any(|name| name == image.as_str()) {
             plan.operations.retain(|it| !it.fetches());
         } else {
-            fetched.push(desired.image.as_str().to_owned());
+            fetched.push(image.as_str().to_owned());
         }
     }
 
@@ -159,9 +158,24 @@ impl<'a, E: Engine> Images<'a, E> {
         Ok(())
     }
 
-    async fn newest(&self, request: &Request, desired: &Desired) -> Result<String> {
-        let newest = self.engine.registry_digest(&desired.image, request.policy.credentials.as_ref()).await;
-        Ok(newest.map_err(|failure| not_pulled(desired, &failure))?)
+    async fn newest(&self, request: &Request, image: &ImageRef) -> Result<String> {
+        let newest = self.engine.registry_digest(image, request.policy.credentials.as_ref()).await;
+        Ok(newest.map_err(|failure| not_pulled(image, &failure))?)
+    }
+
+    /// How a new container names the image of `old`: by its old name where that still means this image, else by its id.
+    pub async fn kept(&self, old: &Observed) -> Result<ImageRef> {
+        for name in [&old.image, &old.image_id] {
+            let found = self.engine.image(name).await?;
+            if found.is_some_and(|found| found.id == old.image_id) {
+                return Ok(ImageRef::parse(name)?);
+            }
+        }
+        let message = format!(
+            "the engine no longer has the image of the scanner, and a new container needs it; load it again, or give image: `{}`",
+            old.image
+        );
+        Err(Error::new(Kind::ImageNotFound, message).into())
     }
 }
 
@@ -178,16 +192,16 @@ fn cannot_load(path: &Path, compression: Compression, why: &str) -> Error {
 
 /// Whether there may be a newer image to pull: an id always names the same image.
 fn pulls_always(request: &Request) -> bool {
-    wanted(request).is_some_and(|desired| !desired.image.is_id()) && request.policy.pull == Pull::Always
+    request.image().is_some_and(|image| !image.is_id()) && request.policy.pull == Pull::Always
 }
 
 /// The error of a pull that failed: registry, image, and the likely cause.
-fn not_pulled(desired: &Desired, failure: &Failure) -> Error {
+fn not_pulled(image: &ImageRef, failure: &Failure) -> Error {
     if let Failure::Credentials(_) | Failure::SilentHelper { .. } = failure.root() {
         return failure.clone().into();
     }
     // A pull and a look at the registry fail with the same words, but for these.
-    let said = failure.root().to_string().replace(&format!("manifest for {} not found: ", desired.image), "");
+    let said = failure.root().to_string().replace(&format!("manifest for {image} not found: "), "");
     let text = said.to_lowercase();
     let likely = [
         (
@@ -212,9 +226,9 @@ fn not_pulled(desired: &Desired, failure: &Failure) -> Error {
         Kind::ImageNotFound,
         format!(
             "cannot get the image from {}: {said}; {}: `{}`",
-            desired.image.registry(),
+            image.registry(),
             cause.unwrap_or("check its name and the registry, or load it on the Docker host"),
-            desired.image
+            image
         ),
     )
 }

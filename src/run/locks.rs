@@ -66,7 +66,7 @@ impl Claims {
             self.resources = Some(locksmith.lock(&LockKey::resources(root_dir)).await?);
             taken = true;
         }
-        if let Some(path) = plan.identity_dir(locksmith.request) {
+        if let Some(path) = plan.identity_dir() {
             taken |= self.take_identity(locksmith, &path).await?;
         }
         Ok(taken)

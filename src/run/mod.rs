@@ -34,7 +34,6 @@ pub use self::execute::NotStarted;
 use self::images::Images;
 use self::interrupt::Interrupt;
 use self::locks::{Claims, Locksmith};
-use self::observe::wanted;
 use self::outcome::{Failed, LastLook, Outcome, ScannerOutcome, is_restored};
 pub use self::reach::Interrupted;
 use self::recover::recover_all;
@@ -202,13 +201,18 @@ impl<E: Engine> Run<'_, E> {
 
     async fn plan(&self, observed: Option<Observed>, containers: &Containers) -> Result<(Observation, Plan)> {
         let mut observation = observe::observation(self.engine, self.request, observed, containers).await?;
-        if let Some(desired) = wanted(self.request) {
-            observation.image = Some(self.images.known(self.request, desired, self.settings.check_mode).await?);
+        if let Some(image) =
+            self.request.image().filter(|_| self.request.desired.is_some() || observation.observed.is_some())
+        {
+            observation.image = Some(self.images.known(self.request, image, self.settings.check_mode).await?);
         }
         let mut plan = Plan::make(self.request, &observation)?;
         if plan.creates() || plan.starts() {
             observation.networks = observe::networks(self.engine, observation.observed.as_ref()).await?;
             plan = Plan::make(self.request, &observation)?;
+        }
+        if let (true, Some(desired), Some(old)) = (plan.keeps_image(), &mut plan.desired, &observation.observed) {
+            desired.image = self.images.kept(old).await?;
         }
         Ok((observation, plan))
     }

@@ -15,8 +15,10 @@ use crate::scanner::observation::{Observation, OnHost};
 use crate::scanner::observed::{Observed, Status};
 use crate::scanner::policy::State;
 use crate::scanner::purge::purged;
+use crate::scanner::refusal;
 use crate::scanner::replacement::Containers;
 use crate::scanner::values::directory::Directory;
+use crate::scanner::values::image::WantedImage;
 use crate::scanner::values::limits::MemorySwap;
 use crate::scanner::values::mount;
 use crate::scanner::values::name::Name;
@@ -25,11 +27,6 @@ use crate::scanner::values::name::Name;
 const SELINUX: &str = "/sys/fs/selinux/enforce";
 /// Between two observations of containers that change meanwhile.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// The scanner that `request` desires; `None` where it must be absent, or only its run state is managed.
-pub fn wanted(request: &Request) -> Option<&Desired> {
-    request.desired.as_ref().filter(|_| request.policy.state != State::Absent)
-}
 
 /// The containers of the scanner `name`. Waits for one that the engine is removing, at most `timeout`.
 pub async fn containers<E: Engine>(engine: &E, name: &Name, timeout: Duration) -> Result<Containers, Failure> {
@@ -85,23 +82,40 @@ pub async fn observation<E: Engine>(
     observed: Option<Observed>,
     containers: &Containers,
 ) -> Result<Observation> {
-    let desired = wanted(request);
-    let observed = observed.map(|observed| as_spelled(observed, desired));
-    let observed = observed.map(|observed| with_client_env(observed, desired, &engine.docker_host()));
-    let traits = engine_traits(engine, desired, observed.as_ref()).await?;
+    refuse_moved_identity(request, observed.as_ref())?;
+    let desired = request.desired_for(observed.as_ref())?;
+    let observed = observed.map(|observed| as_spelled(observed, desired.as_ref()));
+    let observed = observed.map(|observed| with_client_env(observed, desired.as_ref(), &engine.docker_host()));
+    let traits = engine_traits(engine, desired.as_ref(), observed.as_ref()).await?;
     let look = |path: Option<&Directory>| path.map_or(Ok(OnHost::Missing), |path| paths::look(path.as_path()));
     let identity_dir = look_at_identity(request, observed.as_ref())?;
     Ok(Observation {
         stranger: containers.stranger().map(|it| it.name.clone()),
-        image: None,
+        image: desired.as_ref().filter(|it| it.kept.contains("image")).map(|_| WantedImage::Kept),
         engine: traits,
-        shared_dir: look(desired.map(|desired| &desired.shared_dir))?,
+        shared_dir: look(desired.as_ref().map(|desired| &desired.shared_dir))?,
         identity_dir,
-        leaves_identity: desired.zip(observed.as_ref()).is_some_and(|(it, observed)| leaves_identity(it, observed)),
-        ca_dir: look(desired.and_then(|desired| desired.ca_dir.as_ref()))?,
+        leaves_identity: desired
+            .as_ref()
+            .zip(observed.as_ref())
+            .is_some_and(|(it, observed)| leaves_identity(it, observed)),
+        ca_dir: look(desired.as_ref().and_then(|desired| desired.ca_dir.as_ref()))?,
         networks: BTreeMap::new(),
         observed,
     })
+}
+
+/// Refuses a `private_dir` beside no code, unless it leads to where the scanner has its identity.
+fn refuse_moved_identity(request: &Request, observed: Option<&Observed>) -> Result<()> {
+    let private_dir = request.adjustment.as_ref().and_then(|given| given.private_dir.as_ref());
+    let (Some(private_dir), Some(observed)) = (private_dir, observed.filter(|it| it.is_scanner())) else {
+        return Ok(());
+    };
+    let folder = observed.mount(mount::PRIVATE).and_then(|it| Path::new(&it.source).parent());
+    if folder.is_some_and(|folder| paths::is_same(folder, private_dir.as_path())) {
+        return Ok(());
+    }
+    Err(refusal::identity_stays(private_dir).into())
 }
 
 /// The container, in which a mount that leads to the same directory as the path of the task has that path.
@@ -127,8 +141,8 @@ fn as_spelled(mut observed: Observed, desired: Option<&Desired>) -> Observed {
 /// The identity directory that the task is about.
 fn look_at_identity(request: &Request, observed: Option<&Observed>) -> Result<OnHost> {
     let policy = &request.policy;
-    let directory = match &request.desired {
-        Some(desired) => Some(desired.identity_dir()),
+    let directory = match &request.identity {
+        Some(identity) => Some(identity.directory.clone()),
         None if policy.purge => purged(request, observed)?,
         None => observed
             .and_then(|it| it.mount(mount::PRIVATE))

@@ -3,6 +3,7 @@
 use crate::host::paths::Made;
 use crate::scanner::allocation::Host;
 use crate::scanner::compare::Comparison;
+use crate::scanner::desired::Desired;
 use crate::scanner::observed::{Note, Observed};
 use crate::scanner::plan::{Difference, Plan};
 use crate::scanner::replacement::{Containers, Halfway};
@@ -63,6 +64,8 @@ pub struct ScannerOutcome {
     pub comparisons: Vec<Comparison>,
     /// Warnings for people.
     pub warnings: Vec<String>,
+    /// The scanner that the task leads to, where it is about more than its run state.
+    pub desired: Option<Desired>,
     /// The stable words of what was done, or would be in check mode.
     pub actions: Vec<&'static str>,
     /// Whether anything was written that was not undone, or would be in check mode.
@@ -81,6 +84,7 @@ impl ScannerOutcome {
         self.differences.clone_from(&plan.differences);
         self.comparisons.clone_from(&plan.comparisons);
         self.warnings.clone_from(&plan.warnings);
+        self.desired.clone_from(&plan.desired);
     }
 }
 

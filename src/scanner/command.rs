@@ -10,6 +10,7 @@ use crate::secret::MASK;
 pub fn docker_run(name: &Name, desired: &Desired) -> String {
     let Desired {
         code: _, // masked
+        identity_at: _,
         url,
         image,
         shared_dir,
@@ -26,6 +27,7 @@ pub fn docker_run(name: &Name, desired: &Desired) -> String {
         restart_policy,
         privileged,
         labels,
+        kept: _, // shown as well: it is what the scanner has
     } = desired;
     let mut words = vec!["docker".to_owned(), "run".to_owned(), "-d".to_owned()];
     let mut option = |flag: &str, value: &str| words.extend([flag.to_owned(), quoted(value)]);

@@ -62,6 +62,7 @@ impl Default for EngineTraits {
 pub fn compare(desired: &Desired, observed: &Observed, image: &WantedImage, engine: EngineTraits) -> Vec<Comparison> {
     let Desired {
         code: _,
+        identity_at: _,
         url: _,
         image: image_ref,
         shared_dir,
@@ -78,6 +79,7 @@ pub fn compare(desired: &Desired, observed: &Observed, image: &WantedImage, engi
         restart_policy,
         privileged,
         labels,
+        kept,
     } = desired;
     let mut list = List(Vec::new());
     let (before, after) = shown_images(observed, image_ref.as_str(), image);
@@ -115,6 +117,7 @@ pub fn compare(desired: &Desired, observed: &Observed, image: &WantedImage, engi
         let same = labels.iter().all(|(key, value)| observed.labels.get(key) == Some(value));
         list.add("labels", observed_labels, json!(labels), same, Way::Replace);
     }
+    list.0.retain(|field| !kept.contains(field.field));
     list.0
 }
 
@@ -125,7 +128,11 @@ pub fn describe(desired: &Desired) -> Vec<Comparison> {
 }
 
 fn is_image(observed: &Observed, image: &WantedImage) -> bool {
-    matches!(image, WantedImage::Local { id, .. } if *id == observed.image_id)
+    match image {
+        WantedImage::Local { id, .. } => *id == observed.image_id,
+        WantedImage::Kept => true,
+        WantedImage::ToPull | WantedImage::ToLoad => false,
+    }
 }
 
 /// Both names; where a name has come to mean another image, the ids with them.
@@ -135,6 +142,7 @@ fn shown_images(observed: &Observed, wanted: &str, image: &WantedImage) -> (Stri
     }
     let after = match image {
         WantedImage::Local { id, .. } => id,
+        WantedImage::Kept => &observed.image_id,
         WantedImage::ToPull => "to be pulled",
         WantedImage::ToLoad => "to be loaded",
     };

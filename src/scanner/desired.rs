@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::policy::Policy;
+use super::given::{Given, Kept};
+use super::observed::Observed;
+use super::policy::{Policy, State};
 use super::values::capacity::Capacity;
 use super::values::code::Code;
 use super::values::directory::{Directory, Mode};
@@ -20,19 +22,37 @@ use crate::error::{Error, Result};
 pub struct Request {
     /// The scanner's name.
     pub name: Name,
-    /// The whole scanner, or `None` when only the run state of an existing one is managed.
+    /// The scanner, where the task describes it as a whole.
     pub desired: Option<Desired>,
+    /// What is to be changed of the scanner that is there, where the task does not describe it as a whole; nothing where only
+    /// its run state is managed.
+    pub adjustment: Option<Given>,
+    /// The identity that the task gives, also for a scanner that shall be absent.
+    pub identity: Option<Identity>,
     /// What to do with it.
     pub policy: Policy,
     /// Limits of `desired` that are percentages of a host whose resources are not known yet.
     pub relative_limits: Option<GivenLimits>,
+    /// The host's resources, once they are known.
+    pub capacity: Capacity,
+}
+
+/// The identity of a scanner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Its credential.
+    pub code: Code,
+    /// `<private_dir>/<code>`
+    pub directory: Directory,
 }
 
 /// The desired scanner; one field for each thing that is compared ([`super::compare`]).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Desired {
     /// Its credential, and the name of its private directory.
     pub code: Code,
+    /// The identity directory of an adjusted scanner, whatever it is called; `None`: it is `<private_dir>/<code>`.
+    pub identity_at: Option<Directory>,
     /// Its platform.
     pub url: QualysUrl,
     /// Its image.
@@ -65,12 +85,32 @@ pub struct Desired {
     pub privileged: Option<bool>,
     /// Labels that it must have among others.
     pub labels: BTreeMap<String, String>,
+    /// What an adjusted scanner keeps as it is.
+    pub kept: Kept,
 }
 
 impl Request {
     /// Whether [`Self::resolve`] must be called before the limits mean anything.
-    pub const fn needs_capacity(&self) -> bool {
-        self.relative_limits.is_some()
+    pub fn needs_capacity(&self) -> bool {
+        self.relative_limits.is_some() || self.adjustment.as_ref().is_some_and(|it| it.limits.is_relative())
+    }
+
+    /// The scanner as the task wants it, given the one that is there: `None` where it shall be absent, where only its run state
+    /// is managed, and where there is none to adjust.
+    pub fn desired_for(&self, observed: Option<&Observed>) -> Result<Option<Desired>> {
+        if self.policy.state == State::Absent {
+            return Ok(None);
+        }
+        match (&self.adjustment, observed.filter(|it| it.is_scanner())) {
+            (Some(given), Some(observed)) if !given.is_empty() => given.adjusted(observed, &self.capacity).map(Some),
+            _ => Ok(self.desired.clone()),
+        }
+    }
+
+    /// The image that the task names.
+    pub fn image(&self) -> Option<&ImageRef> {
+        let of_whole = self.desired.as_ref().map(|desired| &desired.image);
+        of_whole.or_else(|| self.adjustment.as_ref()?.image.as_ref()).filter(|_| self.policy.state != State::Absent)
     }
 
     /// Turns percentages into the limits that they mean on a host of this `capacity`.
@@ -78,6 +118,7 @@ impl Request {
         if let (Some(desired), Some(limits)) = (&mut self.desired, self.relative_limits.take()) {
             desired.limits = limits.resolve(capacity)?;
         }
+        self.capacity = *capacity;
         Ok(())
     }
 }
@@ -85,7 +126,7 @@ impl Request {
 impl Desired {
     /// `<private_dir>/<code>`: the scanner's identity is in it.
     pub fn identity_dir(&self) -> Directory {
-        self.private_dir.join(self.code.expose())
+        self.identity_at.clone().unwrap_or_else(|| self.private_dir.join(self.code.expose()))
     }
 
     /// With these variables as well.
@@ -97,6 +138,7 @@ impl Desired {
     pub fn variables(&self) -> Environment {
         let Self {
             code,
+            identity_at: _,
             url,
             image: _,
             shared_dir: _,
@@ -113,6 +155,7 @@ impl Desired {
             restart_policy: _,
             privileged: _,
             labels: _,
+            kept: _, // among those of `env`
         } = self;
         let mut variables = env.clone();
         variables.set(environment::CODE, code.expose());

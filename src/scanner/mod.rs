@@ -18,6 +18,7 @@ pub mod desired;
 #[cfg(test)]
 pub(crate) mod example;
 mod feasibility;
+pub mod given;
 pub mod inventory;
 pub mod known_messages;
 pub mod observation;

@@ -58,6 +58,8 @@ pub struct Plan {
     pub operations: Vec<Operation>,
     /// Warnings for people: what a replacement does not keep.
     pub warnings: Vec<String>,
+    /// The scanner that they lead to, where it is not only about its run state.
+    pub desired: Option<Desired>,
 }
 
 impl Plan {
@@ -66,8 +68,9 @@ impl Plan {
         if let Some(observed) = &observation.observed {
             refusal::refuse_others(observed)?;
         }
-        let mut plan = Self::default();
-        match (request.policy.state, &observation.observed, &request.desired) {
+        let desired = request.desired_for(observation.observed.as_ref())?;
+        let mut plan = Self { desired: desired.clone(), ..Self::default() };
+        match (request.policy.state, &observation.observed, &desired) {
             (State::Absent, observed, _) => plan.absent(request, observed.as_ref(), observation)?,
             (_, Some(observed), Some(desired)) => {
                 plan.fetch_first(observation);
@@ -115,6 +118,11 @@ impl Plan {
         self.differences.retain(|difference| difference.way != way || !is_there(&difference.after));
     }
 
+    /// Whether the container is replaced by one with the same image.
+    pub fn keeps_image(&self) -> bool {
+        self.replaces() && self.desired.as_ref().is_some_and(|desired| desired.kept.contains("image"))
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.operations.is_empty()
@@ -129,8 +137,8 @@ impl Plan {
     }
 
     /// The identity directory that is made, changed, deleted, or used by a new container.
-    pub fn identity_dir(&self, request: &Request) -> Option<Directory> {
-        let own = || request.desired.as_ref().map(Desired::identity_dir);
+    pub fn identity_dir(&self) -> Option<Directory> {
+        let own = || self.desired.as_ref().map(Desired::identity_dir);
         self.operations.iter().find_map(|operation| match operation {
             Operation::PurgeDirectory(path) | Operation::SetMode(path, _) => Some(path.clone()),
             Operation::Create | Operation::Replace { .. } => own(),
@@ -198,6 +206,7 @@ impl Plan {
         let identity_dir = desired.identity_dir();
         match observation.shared_dir {
             OnHost::Directory(_) => {}
+            _ if desired.kept.contains("shared_dir") => {}
             OnHost::Missing | OnHost::HalfPurged => {
                 let operation = Operation::CreateDirectory(desired.shared_dir.clone(), None);
                 self.add(operation, "shared_dir", Value::Null, desired.shared_dir.as_str());
@@ -210,13 +219,14 @@ impl Plan {
                 self.add(operation, "private_dir_mode", actual.to_string(), mode.to_string());
             }
             (OnHost::Directory(_), _) => {}
+            (OnHost::Missing | OnHost::HalfPurged, None) if desired.kept.contains("private_dir") => {}
             (OnHost::Missing | OnHost::HalfPurged, mode) => {
                 let operation = Operation::CreateDirectory(identity_dir.clone(), mode);
                 self.add(operation, "private_dir", Value::Null, identity_dir.as_str());
             }
             (OnHost::Other, _) => return Err(no_directory("private_dir", &identity_dir)),
         }
-        match (&desired.ca_dir, observation.ca_dir) {
+        match (desired.ca_dir.as_ref().filter(|_| !desired.kept.contains("ca_dir")), observation.ca_dir) {
             (Some(ca_dir), OnHost::Missing | OnHost::HalfPurged | OnHost::Other) => Err(no_directory("ca_dir", ca_dir)),
             _ => Ok(()),
         }
@@ -368,7 +378,7 @@ impl Plan {
         self.operations.extend(match observation.image {
             Some(WantedImage::ToPull) => Some(Operation::PullImage),
             Some(WantedImage::ToLoad) => Some(Operation::LoadImage),
-            Some(WantedImage::Local { .. }) | None => None,
+            Some(WantedImage::Local { .. } | WantedImage::Kept) | None => None,
         });
     }
 }

@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 
 /// The directory that a purge would delete, if it can be known.
 pub fn purged(request: &Request, observed: Option<&Observed>) -> Result<Option<Directory>> {
-    if let Some(desired) = &request.desired {
-        return Ok(Some(desired.identity_dir()));
+    if let Some(identity) = &request.identity {
+        return Ok(Some(identity.directory.clone()));
     }
     let Some(observed) = observed else { return Ok(None) };
     let Some(mount) = observed.mount(mount::PRIVATE) else { return Ok(None) };
@@ -20,7 +20,7 @@ pub fn purged(request: &Request, observed: Option<&Observed>) -> Result<Option<D
     }
     Err(Error::invalid(format!(
         "purge deletes <private_dir>/<code> only, and this scanner keeps its identity elsewhere; \
-         give personalization_code, qualys_url, image and private_dir, or delete the directory by hand: `{}`",
+         give personalization_code and private_dir, or delete the directory by hand: `{}`",
         request.name
     )))
 }

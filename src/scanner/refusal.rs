@@ -138,6 +138,14 @@ pub(super) fn identity_is_elsewhere(observed: &Observed, desired: &Desired) -> E
     )
 }
 
+/// Without its code, a scanner's identity stays where it is.
+pub fn identity_stays(private_dir: &Directory) -> Error {
+    Error::invalid(format!(
+        "private_dir without personalization_code must be where the scanner has its identity, which is never moved; \
+         leave it out, or give the code, qualys_url and image, got: `{private_dir}`"
+    ))
+}
+
 /// A scanner that its engine could not remove.
 pub(super) fn dead(observed: &Observed) -> Error {
     let message = format!(

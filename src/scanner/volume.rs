@@ -49,6 +49,8 @@ pub fn is_made_up(name: &str) -> bool {
 /// A warning for each of `volumes` that does not go along, or may not, when the container is replaced by one of `image`.
 pub fn lost(volumes: &[AnonymousVolume], image: &WantedImage) -> Vec<String> {
     let (paths, condition) = match image {
+        // What its image asks for, the successor's asks for as well.
+        WantedImage::Kept => return Vec::new(),
         WantedImage::Local { brought, .. } => (brought.volumes.clone(), "since the new image has no VOLUME there"),
         WantedImage::ToPull | WantedImage::ToLoad => {
             (BTreeSet::new(), "unless the new image, which is not there yet, has a VOLUME there")

@@ -9,6 +9,8 @@
 mod support;
 
 #[cfg(test)]
+mod adjusting;
+#[cfg(test)]
 mod adoption;
 #[cfg(test)]
 mod ansible;

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::support::{Ansible, Engine};
+use crate::support::{Ansible, Engine, Scanner, eventually};
 
 /// Each block of YAML with a task in it, as it stands there.
 fn examples(page: &str) -> Vec<String> {
@@ -34,7 +34,9 @@ fn the_module_takes_every_task_of_the_pages() {
     let head = format!("gather_facts: false\n  ignore_errors: true\n  environment: {{DOCKER_HOST: {}}}", engine.host());
     let pages = ["README.md", "docs/install.md", "docs/options.md", "docs/results.md", "docs/moving.md"];
     let mut plays = String::new();
-    for (number, example) in pages.into_iter().flat_map(examples).enumerate() {
+    // What other tests have on the engine is not taken over.
+    let examples = pages.into_iter().flat_map(examples).filter(|example| !example.contains(TAKEN_OVER));
+    for (number, example) in examples.enumerate() {
         plays += &if example.contains("\n  hosts: ") {
             example.replace("gather_facts: false", &head)
         } else {
@@ -58,6 +60,42 @@ fn the_module_takes_every_task_of_the_pages() {
     assert!(told.len() >= plays.matches(" qcss_scanner").count(), "{plays}\n{}", run.output);
 }
 
+/// The name of the play that takes over a host.
+const TAKEN_OVER: &str = "Take over what is there";
+
+/// docs/moving.md: by name, without the codes.
+#[test]
+fn a_host_full_of_scanners_is_taken_over_without_their_codes() {
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
+    engine.docker(&["tag", "qualys/qcsa:2", "qualys/qcsa:latest"]);
+    let scanners = [Scanner::new(&engine), Scanner::new(&engine)];
+    for scanner in &scanners {
+        scanner.by_hand(&["-e EXTRA=canary-extra"]);
+        eventually("it has its identity", || scanner.identity().is_some());
+    }
+    engine.docker(&["stop", &scanners[1].name]);
+    let play = examples("docs/moving.md").into_iter().find(|example| example.contains(TAKEN_OVER)).unwrap();
+    let directory = engine.temp_dir();
+    let file = directory.path().join("plays.yml");
+    let head = format!("gather_facts: false\n  environment: {{DOCKER_HOST: {}}}", engine.host());
+    fs::write(&file, play.replace("gather_facts: false", &head)).unwrap();
+    let run = || {
+        let run = Ansible::playbook(&engine, file.to_str().unwrap(), &json!({"ansible_connection": "local"}));
+        scanners.iter().fold(run.secret("canary"), |run, scanner| run.secret(&scanner.code)).run()
+    };
+    run();
+    for (scanner, runs) in scanners.iter().zip([true, false]) {
+        let inspect = scanner.inspect();
+        assert_eq!(inspect["Config"]["Image"], "qualys/qcsa:latest");
+        assert_eq!(
+            (&inspect["State"]["Running"], &inspect["HostConfig"]["RestartPolicy"]["Name"]),
+            (&json!(runs), &json!("unless-stopped"))
+        );
+        assert!(inspect["Config"]["Env"].to_string().contains("EXTRA=canary-extra"));
+    }
+    run().unchanged();
+}
+
 /// No other test has it.
 const NAME: &str = "moved_scanner";
 
@@ -79,7 +117,7 @@ fn moving_from_the_vendors_command_changes_nothing() {
     assert!(ran.status.success(), "{command}: {ran:?}");
 
     let tasks = examples("docs/moving.md");
-    let [by_id, by_name] = &tasks[..] else { panic!("{tasks:?}") };
+    let [by_id, _, by_name] = &tasks[..] else { panic!("{tasks:?}") };
     let variables = json!({"vault_code": "21808056913298"});
     let defaults = json!({
         "docker_host": engine.host(), "overcommit": "allow", "settle": 0.2,

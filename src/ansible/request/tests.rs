@@ -49,11 +49,23 @@ fn refuses_by_name_value_and_cure(#[case] options: Value, #[case] message: &str)
 }
 
 #[test]
-fn without_the_three_only_the_run_state_is_managed() {
-    let request = parse(&json!({"name": "ab", "state": "stopped", "stop_timeout": 5})).unwrap();
-    assert!(request.desired.is_none());
-    let error = parse(&json!({"name": "ab", "memory": "1g", "env": {}})).unwrap_err();
-    assert!(error.message.ends_with("give all three, or leave out: env, memory"), "{error}");
+fn without_the_code_a_scanner_is_adjusted() {
+    let adjustment = |options: Value| parse(&options).unwrap().adjustment;
+    let run_state = adjustment(json!({"name": "ab", "state": "stopped", "stop_timeout": 5})).unwrap();
+    assert!(run_state.is_empty() && run_state.shared_dir.is_none() && run_state.private_dir.is_none());
+    assert!(adjustment(json!({"name": "ab", "private_dir": "/p"})).unwrap().is_empty(), "it changes nothing");
+    assert!(!adjustment(json!({"name": "ab", "memory": 0})).unwrap().is_empty());
+    assert!(adjustment(json!({"name": "ab", "state": "absent", "memory": "1g"})).is_none());
+    let error = parse(&json!({"name": "ab", "image": "/"})).unwrap_err();
+    assert!(error.message.starts_with("image must be "), "{error}");
+}
+
+#[test]
+fn a_scanner_that_shall_be_absent_needs_its_code_alone() {
+    let request =
+        parse(&json!({"name": "ab", "state": "absent", "personalization_code": "1", "private_dir": "/p"})).unwrap();
+    assert!(request.desired.is_none() && request.adjustment.is_none());
+    assert_eq!(request.identity.unwrap().directory.as_str(), "/p/1");
 }
 
 #[test]

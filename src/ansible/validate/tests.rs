@@ -1,10 +1,10 @@
-use super::super::options::{OPTIONS, TOGETHER};
+use super::super::options::{OPTIONS, RULES};
 use super::*;
 use rstest::rstest;
 use serde_json::json;
 
 fn check(options: &Value) -> Result<Valid> {
-    validate("qcss_scanner", OPTIONS, TOGETHER, options.as_object().unwrap())
+    validate("qcss_scanner", OPTIONS, RULES, options.as_object().unwrap())
 }
 
 #[rstest]
@@ -15,8 +15,14 @@ fn check(options: &Value) -> Result<Valid> {
 #[case(json!({"name": "x", "state": "bogus"}),
     "value of state must be one of: started, present, stopped, absent, got: bogus")]
 #[case(json!({"name": "x", "recreate": "maybe"}), "value of recreate must be one of: auto, always, never, got: maybe")]
-#[case(json!({"name": "x", "image": "i"}),
-    "parameters are required together: personalization_code, qualys_url, image")]
+#[case(json!({"name": "x", "personalization_code": "1", "image": "i"}),
+    "missing parameter(s) required by 'personalization_code': qualys_url")]
+#[case(json!({"name": "x", "personalization_code": "1", "state": "present"}),
+    "missing parameter(s) required by 'personalization_code': qualys_url, image")]
+#[case(json!({"name": "x", "personalization_code": "1", "registry_username": "u"}),
+    "parameters are required together: registry_username, registry_password")]
+#[case(json!({"scanners": [{"name": "x", "personalization_code": "1"}]}),
+    "missing parameter(s) required by 'personalization_code': qualys_url, image found in scanners")]
 #[case(json!({"name": "a\u{fffd}"}), "`name` holds text that is not valid Unicode; write it in UTF-8")]
 #[case(json!({"name": ["x"]}), "argument 'name' is of type list and we were unable to convert to str: \
     '['x']' is not a string and conversion is not allowed")]
@@ -25,8 +31,8 @@ fn check(options: &Value) -> Result<Valid> {
 #[case(json!({"name": "x", "state": "bogus", "settle": "abc"}),
     "argument 'settle' is of type str and we were unable to convert to float: \
     <class 'str'> cannot be converted to a float")]
-#[case(json!({"name": "x", "image": "i", "nope": 1, "state": "started"}),
-    "parameters are required together: personalization_code, qualys_url, image")]
+#[case(json!({"name": "x", "personalization_code": "1", "image": "i", "nope": 1, "state": "started"}),
+    "missing parameter(s) required by 'personalization_code': qualys_url")]
 #[case(json!({"name": "x", "pull": "often", "image": "i", "state": "bogus"}),
     "value of pull must be one of: missing, always, never, got: often")]
 #[case(json!({"name": "x", "purge": "maybe", "restart": "maybe"}),

@@ -13,6 +13,7 @@ use crate::scanner::values::mount::{self, Mount};
 pub fn made(desired: &Desired) -> Observed {
     let Desired {
         code: _,
+        identity_at: _,
         url: _,
         image,
         shared_dir: _,
@@ -29,6 +30,7 @@ pub fn made(desired: &Desired) -> Observed {
         restart_policy,
         privileged,
         labels,
+        kept: _,
     } = desired;
     let mount = |source: &str, destination: &str| Mount::new(source, destination, true, "z");
     let ca = desired.ca_dir.as_ref().map(|ca_dir| mount(ca_dir.as_str(), mount::CA));

@@ -227,8 +227,8 @@ fn purge_without_the_code_trusts_only_a_directory_that_bears_it() {
     => remove
     "#);
     insta::assert_snapshot!(plan(None), @"nothing");
-    insta::assert_snapshot!(plan(Some(by_hand().with_mount("/srv/else", mount::PRIVATE, "z"))), @"invalid_arguments: purge deletes <private_dir>/<code> only, and this scanner keeps its identity elsewhere; give personalization_code, qualys_url, image and private_dir, or delete the directory by hand: `scanner`");
-    insta::assert_snapshot!(plan(Some(by_hand().with_env("PERSONALIZATION_CODE", ""))), @"invalid_arguments: purge deletes <private_dir>/<code> only, and this scanner keeps its identity elsewhere; give personalization_code, qualys_url, image and private_dir, or delete the directory by hand: `scanner`");
+    insta::assert_snapshot!(plan(Some(by_hand().with_mount("/srv/else", mount::PRIVATE, "z"))), @"invalid_arguments: purge deletes <private_dir>/<code> only, and this scanner keeps its identity elsewhere; give personalization_code and private_dir, or delete the directory by hand: `scanner`");
+    insta::assert_snapshot!(plan(Some(by_hand().with_env("PERSONALIZATION_CODE", ""))), @"invalid_arguments: purge deletes <private_dir>/<code> only, and this scanner keeps its identity elsewhere; give personalization_code and private_dir, or delete the directory by hand: `scanner`");
     insta::assert_snapshot!(plan(Some(by_hand().without_mount(mount::PRIVATE))), @r#"
     state: "running" -> "absent" by remove
     => remove

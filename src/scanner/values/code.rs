@@ -24,6 +24,11 @@ impl Code {
         Ok(Self(Secret::new(text)))
     }
 
+    /// The code of an existing scanner, whatever it looks like.
+    pub fn observed(text: &str) -> Self {
+        Self(Secret::new(text))
+    }
+
     /// The code itself.
     pub fn expose(&self) -> &str {
         self.0.expose()

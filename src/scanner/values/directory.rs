@@ -49,6 +49,11 @@ impl Directory {
         is_within(path, &self.0)
     }
 
+    /// The directory that it is in.
+    pub fn parent(&self) -> Self {
+        Self(self.split().0.to_string_lossy().into_owned())
+    }
+
     /// The directory that it is in, and its name there.
     pub fn split(&self) -> (&Path, &str) {
         let (parent, name) = self.0.rsplit_once('/').unwrap_or(("", &self.0));

@@ -111,6 +111,11 @@ impl Environment {
         self.filtered(|name, value| other.value(name) == Some(value))
     }
 
+    /// The part of a container's environment that its `image` does not bring; all of it where the image is gone.
+    pub fn beside(&self, image: Option<&Self>) -> Self {
+        self.filtered(|name, value| image.is_none_or(|image| image.value(name) != Some(value)))
+    }
+
     fn filtered(&self, keep: impl Fn(&str, &str) -> bool) -> Self {
         let kept = self.iter().filter(|(name, value)| keep(name, value));
         Self(kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())

@@ -26,6 +26,11 @@ impl ImageRef {
         )))
     }
 
+    /// The image of an existing container, however it was named.
+    pub fn observed(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// As the user wrote it, which the engine understands too.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -89,6 +94,8 @@ pub enum WantedImage {
         /// What it brings.
         brought: Brought,
     },
+    /// The one that the scanner has is kept.
+    Kept,
     /// It will be pulled; what comes is not known before.
     ToPull,
     /// It will be loaded from an archive; what comes is not known before.

@@ -185,6 +185,37 @@ impl GivenLimits {
         })
     }
 
+    /// Whether memory is given, also as 0.
+    pub const fn has_memory(&self) -> bool {
+        self.memory.is_some()
+    }
+
+    /// Whether memory and swap together are given, also as no limit.
+    pub const fn has_memory_swap(&self) -> bool {
+        self.memory_swap.is_some()
+    }
+
+    /// Whether CPUs are given, also as 0.
+    pub const fn has_cpus(&self) -> bool {
+        self.cpus.is_some()
+    }
+
+    /// These limits where they are given, and else those of a container that has the `actual` ones. Memory alone: a swap limit
+    /// that was the engine's default follows it, another one stays.
+    pub fn resolve_over(&self, actual: &ActualLimits, capacity: &Capacity) -> Result<Limits> {
+        let given = self.resolved(capacity)?;
+        let memory = if self.has_memory() { given.memory } else { actual.memory };
+        let is_default =
+            actual.memory.is_some_and(|memory| actual.memory_swap == Some(MemorySwap::Bytes(memory.saturating_mul(2))));
+        let memory_swap = if self.has_memory_swap() {
+            given.memory_swap
+        } else {
+            actual.memory_swap.filter(|_| memory.is_some() && !(self.has_memory() && is_default))
+        };
+        let cpus = if self.has_cpus() { given.cpus } else { actual.cpus };
+        Limits { memory, memory_swap, cpus }.checked()
+    }
+
     /// Whether a percentage is among them, so that the host's resources must be known.
     pub const fn is_relative(&self) -> bool {
         matches!(self.memory, Some(Amount::Percent(_)))
@@ -194,6 +225,11 @@ impl GivenLimits {
 
     /// The limits on a host of this `capacity`: whole MiB and hundredths of CPUs, rounded down.
     pub fn resolve(&self, capacity: &Capacity) -> Result<Limits> {
+        self.resolved(capacity)?.checked()
+    }
+
+    /// The same, not checked against each other.
+    fn resolved(&self, capacity: &Capacity) -> Result<Limits> {
         let percentage = |percent: f64| {
             #[expect(clippy::cast_precision_loss, reason = "no host has 2^53 bytes")]
             let mebibytes = (capacity.memory as f64 * percent / 100.0 / f64::from(1 << 20)).floor();
@@ -219,7 +255,7 @@ impl GivenLimits {
             Some(Amount::Fixed(cpus)) => Some(cpus),
             Some(Amount::Percent(percent)) => Some(percentage_of_cpus(percent, capacity.cpus)?),
         };
-        Limits { memory, memory_swap, cpus }.checked()
+        Ok(Limits { memory, memory_swap, cpus })
     }
 }
 

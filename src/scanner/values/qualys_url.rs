@@ -41,6 +41,11 @@ impl QualysUrl {
         )))
     }
 
+    /// The URL of an existing scanner, whatever it looks like.
+    pub fn observed(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// The URL as the scanner gets it.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -12,7 +12,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::TestRunner;
-use qcss_scanner::ansible::options::{INFO_OPTIONS, Kind, OPTIONS, TASK_ONLY, TOGETHER};
+use qcss_scanner::ansible::options::{INFO_OPTIONS, Kind, NO_RULES, OPTIONS, RULES, TASK_ONLY};
 use serde_json::{Map, Value, json};
 
 use crate::fuzz;
@@ -20,7 +20,7 @@ use pair::{Ours, Twin};
 
 #[test]
 fn the_two_agree_on_what_people_write() {
-    let mut twin = Twin::of(OPTIONS, TOGETHER);
+    let mut twin = Twin::of(OPTIONS, RULES);
     for task in [
         // What is missing, exclusive, together, unsupported, and in which order that is looked at.
         "{}",
@@ -31,6 +31,10 @@ fn the_two_agree_on_what_people_write() {
         r#"{"name": "xx", "state": "bogus", "settle": "abc", "nope": 1}"#,
         r#"{"name": "xx", "image": "i", "nope": 1}"#,
         r#"{"name": "xx", "registry_username": "u", "image": "i"}"#,
+        r#"{"name": "xx", "personalization_code": "canary-1"}"#,
+        r#"{"name": "xx", "personalization_code": "canary-1", "image": "i"}"#,
+        r#"{"name": "xx", "personalization_code": "canary-1", "registry_username": "u", "nope": 1}"#,
+        r#"{"name": "xx", "qualys_url": "u", "private_dir": "/p"}"#,
         r#"{"name": "xx", "registry_username": "u"}"#,
         // Words for truth, whole numbers, numbers, texts, dicts.
         r#"{"name": "xx", "purge": " YES ", "restart": "oFf", "privileged": 0.0}"#,
@@ -74,7 +78,7 @@ fn the_two_agree_on_what_people_write() {
     ] {
         twin.agrees(task).unwrap();
     }
-    let mut twin = Twin::of(INFO_OPTIONS, &[]);
+    let mut twin = Twin::of(INFO_OPTIONS, NO_RULES);
     for task in [
         r#"{"_ansible_module_name": "qcss_scanner_info"}"#,
         r#"{"_ansible_module_name": "qcss_scanner_info", "name": 5, "timeout": "30"}"#,
@@ -113,7 +117,7 @@ fn the_two_agree_on_several_scanners() {
 /// The task, how that begins which `AnsibleModule` says, and how that begins which the module says; an empty text is: valid.
 #[test]
 fn it_differs_where_it_is_safer() {
-    let (mut one, mut several) = (Twin::of(OPTIONS, TOGETHER), Twin::of_list());
+    let (mut one, mut several) = (Twin::of(OPTIONS, RULES), Twin::of_list());
     for (task, theirs, ours) in [
         // A list or dict for a text is a mistake, and its text is of no use.
         (r#"{"name": ["a"]}"#, "", "argument 'name' is of type list"),
@@ -123,6 +127,12 @@ fn it_differs_where_it_is_safer() {
         (r#"{"name": "xx", "state": null}"#, "value of state must be one of", ""),
         (r#"{"name": "xx", "timeout": null}"#, "argument 'timeout' is of type NoneType", ""),
         (r#"{"name": "xx", "registry_username": null}"#, "parameters are required together", ""),
+        // A purge needs the code alone.
+        (
+            r#"{"name": "xx", "personalization_code": "canary-1", "state": "absent"}"#,
+            "missing parameter(s) required by",
+            "",
+        ),
         // The contract has YAML's truth values beside the choices.
         (r#"{"name": "xx", "recreate": true}"#, "value of recreate must be one of", ""),
         // Numbers that are none, or that nothing here can hold.
@@ -151,7 +161,7 @@ fn it_differs_where_it_is_safer() {
 
 #[test]
 fn the_two_agree_on_generated_tasks() {
-    let (one, several) = (RefCell::new(Twin::of(OPTIONS, TOGETHER)), RefCell::new(Twin::of_list()));
+    let (one, several) = (RefCell::new(Twin::of(OPTIONS, RULES)), RefCell::new(Twin::of_list()));
     let mut runner = TestRunner::new(fuzz::cases(150));
     let unsupported = || prop_oneof![4 => Just(None), 1 => select(vec!["nope", "Name", "scanner"]).prop_map(Some)];
     let task = (options(), unsupported(), prop_oneof![2 => Just(None), 1 => vec(options(), 0..3).prop_map(Some)]);

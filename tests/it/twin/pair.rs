@@ -10,7 +10,7 @@ use qcss_scanner::ansible::invocation::Invocation;
 use qcss_scanner::ansible::json;
 use qcss_scanner::ansible::module;
 use qcss_scanner::ansible::no_log::masked;
-use qcss_scanner::ansible::options::{Default, INFO_OPTIONS, Kind, OPTIONS, Opt, TASK_ONLY, TOGETHER};
+use qcss_scanner::ansible::options::{Default, INFO_OPTIONS, Kind, NO_RULES, OPTIONS, Opt, RULES, Rules, TASK_ONLY};
 use qcss_scanner::ansible::validate::validate;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -26,8 +26,10 @@ pub struct Twin {
 }
 
 impl Twin {
-    pub fn of(table: &[Opt], together: &[&[&str]]) -> Self {
-        Self::start(&json!({"argument_spec": spec(table), "required_together": together}))
+    pub fn of(table: &[Opt], rules: Rules) -> Self {
+        let mut module = json!({"argument_spec": spec(table)});
+        say(&mut module, rules);
+        Self::start(&module)
     }
 
     /// With a list of scanners it is each entry that must have a name.
@@ -37,7 +39,7 @@ impl Twin {
             of["required"] = json!(false);
             if name == "scanners" {
                 of["options"] = json!(entry);
-                of["required_together"] = json!(TOGETHER);
+                say(&mut of, RULES);
             }
             (name, of)
         });
@@ -122,11 +124,11 @@ impl Ours {
         let reply: Value = serde_json::from_str(&module::answer(file).into_line()).unwrap();
         drop(std::panic::take_hook());
         let invocation = Invocation::read(file).unwrap();
-        let (table, together) =
-            if invocation.module == "qcss_scanner_info" { (INFO_OPTIONS, &[][..]) } else { (OPTIONS, TOGETHER) };
+        let (table, rules) =
+            if invocation.module == "qcss_scanner_info" { (INFO_OPTIONS, NO_RULES) } else { (OPTIONS, RULES) };
         let mut logged = None;
         let mut verdict = None;
-        match validate(&invocation.module, table, together, &invocation.options) {
+        match validate(&invocation.module, table, rules, &invocation.options) {
             Ok(valid) => {
                 let socket = directory.path().join("log");
                 let listener = UnixDatagram::bind(&socket).unwrap();
@@ -148,6 +150,13 @@ fn called(task: &str) -> String {
     let comma = if more == "}" { "" } else { ", " };
     let common = r#""docker_host": "unix:///nonexistent/docker.sock", "_ansible_module_name": "qcss_scanner""#;
     format!("{{{common}{comma}{more}")
+}
+
+/// Tells of the rules, for a module or for the entries of a list.
+fn say(of: &mut Value, rules: Rules) {
+    of["required_together"] = json!(rules.together);
+    of["required_by"] =
+        rules.required_by.iter().map(|(option, needed)| ((*option).to_owned(), json!(needed))).collect();
 }
 
 /// The options as `AnsibleModule` is told of them, in their order.
