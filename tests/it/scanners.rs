@@ -50,7 +50,7 @@ fn the_tasks_options_are_defaults_and_an_entrys_own_win() {
 #[case::missing(json!([{"state": "absent"}]), "missing required arguments: name found in scanners")]
 #[case::int(json!([{"name": "ab", "polling_interval": "x"}]), "argument 'polling_interval' is of type str found in 'scanners'. and we were unable to convert to int: \"'x'\" cannot be converted to an int")]
 #[case::choice(json!([{"name": "ab", "state": "x"}]), "value of state must be one of: started, present, stopped, absent, got: x found in scanners")]
-#[case::together(json!([{"name": "ab", "image": "x"}]), "parameters are required together: personalization_code, qualys_url, image found in scanners")]
+#[case::required_by(json!([{"name": "ab", "personalization_code": "1", "image": "x"}]), "missing parameter(s) required by 'personalization_code': qualys_url found in scanners")]
 #[case::unsupported(json!([{"name": "ab", "bad": 1}, {"name": "cd", "docker_host": "unix:///x"}]), "Unsupported parameters for (qcss_scanner) module: scanners.bad, scanners.docker_host. Supported parameters include: ca_dir, ")]
 #[case::no_dict(json!(["ab"]), "Elements value for option 'scanners' is of type str and we were unable to convert to dict: dictionary requested, could not parse JSON or key=value")]
 #[case::value(json!([{"name": "ab", "state": "absent"}, {"name": "a/b", "state": "absent"}]), "scanner `a/b`: ")]
