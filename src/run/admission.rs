@@ -158,7 +158,7 @@ fn check_resources(
 impl PlannedScanner<'_> {
     /// What the task desires.
     pub fn desired(&self) -> Option<&Desired> {
-        self.plan.desired.as_ref()
+        self.plan.desired.as_ref().or(self.request.desired.as_ref())
     }
 
     fn limits(&self) -> Option<&Limits> {
