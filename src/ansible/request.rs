@@ -40,22 +40,20 @@ pub fn parse(valid: Valid) -> Result<Request> {
         capacity: Capacity::default(),
     };
     let mut given = parse_given(arguments)?;
-    let is_absent = request.policy.state == State::Absent;
     if let Some(code) = &arguments.personalization_code {
         let code = Code::parse(code)?;
         let private_dir = Directory::parse("private_dir", &arguments.private_dir)?;
-        request.identity = Some(Identity { directory: private_dir.join(code.expose()), code: code.clone() });
-        given.shared_dir = Some(Directory::parse("shared_dir", &arguments.shared_dir)?);
-        given.private_dir = Some(private_dir);
-        // One that shall be absent needs no more than the code.
-        if !is_absent || (given.url.is_some() && given.image.is_some()) {
-            request.relative_limits = Some(given.limits).filter(GivenLimits::is_relative);
-            if request.relative_limits.is_some() {
-                given.limits = GivenLimits::default();
-            }
-            request.desired = Some(given.whole(code, &Capacity::default())?);
-        }
-    } else if !is_absent {
+        let shared_dir = Directory::parse("shared_dir", &arguments.shared_dir)?;
+        let ca_dir = given.ca_dir.iter().map(|path| ("ca_dir", path.clone()));
+        request.identity = Some(Identity {
+            code: code.clone(),
+            directory: private_dir.join(code.expose()),
+            spared: ca_dir.chain([("shared_dir", shared_dir.clone())]).collect(),
+        });
+        let relative = given.limits.is_relative().then(|| std::mem::take(&mut given.limits));
+        request.desired = given.whole(code, shared_dir, private_dir)?;
+        request.relative_limits = relative.filter(|_| request.desired.is_some());
+    } else if request.policy.state != State::Absent {
         request.adjustment = Some(given);
     }
     Ok(request)

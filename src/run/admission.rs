@@ -156,9 +156,9 @@ fn check_resources(
 }
 
 impl PlannedScanner<'_> {
-    /// What the task desires.
+    /// The scanner that the plan leads to.
     pub fn desired(&self) -> Option<&Desired> {
-        self.plan.desired.as_ref().or(self.request.desired.as_ref())
+        self.plan.desired.as_ref()
     }
 
     fn limits(&self) -> Option<&Limits> {
@@ -236,7 +236,8 @@ mod tests {
         let old = like("old", request.name.as_str().to_owned());
         let note = Some(Note::of(&old));
         let new = Observed { replaces: note, ..like("new", request.name.incoming()) };
-        let plan = Plan { operations: vec![crate::scanner::operation::Operation::Create], ..Plan::default() };
+        let operations = vec![crate::scanner::operation::Operation::Create];
+        let plan = Plan { operations, desired: request.desired.clone(), ..Plan::default() };
         let refused = |containers: &Containers, there: &[&Observed]| {
             let neighbour = |it: &&Observed| Neighbour {
                 id: it.id.clone(),

@@ -15,7 +15,7 @@ pub fn check(planned: &[PlannedScanner<'_>], neighbours: &[Neighbour]) -> Result
             .iter()
             .map(|it| Other { id: &it.id, name: &it.name, is_up: it.is_up || starts(&it.name) })
             .collect();
-        let desired = scanner.request.desired.as_ref().and_then(|desired| desired.network.as_ref());
+        let desired = scanner.desired().and_then(|desired| desired.network.as_ref());
         let leaves_network = scanner.plan.replaces() && desired.is_some_and(|network| !observed.is_on(network));
         let checked = check_dependencies(observed, scanner.plan, leaves_network, &others);
         checked.map_err(|error| Refused { at: Some(at), error: error.into() })?;

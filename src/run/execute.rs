@@ -46,7 +46,7 @@ pub struct Executor<'a, E> {
     /// Held until what is claimed shows, so that the next run observes it.
     pub(super) claims: Claims,
     /// The scanner that the plan leads to.
-    desired: Option<Desired>,
+    pub(super) desired: Option<Desired>,
     /// The id of the scanner's container, where this executor made it.
     created: Option<String>,
     /// Variables that a successor has from the old container.

@@ -92,7 +92,7 @@ impl<E: Engine> Executor<'_, E> {
     /// Takes the lock of the identity directory `path` before it is made, where its parent was missing until now. Does nothing
     /// for any other directory.
     pub(super) async fn lock_new_identity(&mut self, path: &Directory, owner: &Owner) -> Result<()> {
-        let Some(desired) = self.request.desired.as_ref().filter(|desired| desired.identity_dir() == *path) else {
+        let Some(desired) = self.desired.clone().filter(|desired| desired.identity_dir() == *path) else {
             return Ok(());
         };
         if !self.claims.has_identity() {

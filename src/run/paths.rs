@@ -36,10 +36,9 @@ pub fn check_paths(
         let own = planned.own_ids(neighbours);
         let others: Vec<_> =
             others.iter().filter(|(id, _)| !own.iter().any(|own| own == id)).map(|(_, it)| it).collect();
-        let paths = planned.paths(&mounts);
         let checked = match planned.purged() {
-            Some(directory) => refuse_purge(&mounts, directory, &paths, &others, &task, &reserved).map(|()| Vec::new()),
-            None => check(&paths, &others, &task, &reserved),
+            Some(directory) => planned.refuse_purge(&mounts, directory, &others, &task, &reserved).map(|()| Vec::new()),
+            None => check(&planned.paths(&mounts), &others, &task, &reserved),
         };
         let warnings = checked.map_err(|error| Refused { at: Some(at), error: error.into() })?;
         for warning in &warnings {
@@ -47,22 +46,6 @@ pub fn check_paths(
         }
     }
     Ok(())
-}
-
-fn refuse_purge(
-    mounts: &Mounts,
-    directory: &Directory,
-    paths: &ScannerPaths<'_>,
-    others: &[&OtherPaths<'_>],
-    task: &[ScannerPaths<'_>],
-    reserved: &Reserved,
-) -> Result<()> {
-    let place = mounts.place_unfollowed(directory);
-    if let Some(point) = mounts.at_or_below(&place) {
-        return Err(refuse_purge_of_mount(point));
-    }
-    let text = directory.split().0.display().to_string();
-    check_purge(&UsedPath { place, text, mounted: true }, paths, others, task, reserved)
 }
 
 fn reserved(mounts: &Mounts, info: &Info) -> Reserved {
@@ -89,6 +72,35 @@ impl PlannedScanner<'_> {
             Operation::PurgeDirectory(directory) => Some(directory),
             _ => None,
         })
+    }
+
+    /// Refuses to delete `directory` with anything in it that is not this scanner's own.
+    fn refuse_purge(
+        &self,
+        mounts: &Mounts,
+        directory: &Directory,
+        others: &[&OtherPaths<'_>],
+        task: &[ScannerPaths<'_>],
+        reserved: &Reserved,
+    ) -> Result<()> {
+        let place = mounts.place_unfollowed(directory);
+        if let Some(point) = mounts.at_or_below(&place) {
+            return Err(refuse_purge_of_mount(point));
+        }
+        let text = directory.split().0.display().to_string();
+        let purged = UsedPath { place, text, mounted: true };
+        check_purge(self.request.name.as_str(), &purged, &self.spared(mounts), others, task, reserved)
+    }
+
+    /// The directories beside the private one, of the task and of the container that is there.
+    fn spared(&self, mounts: &Mounts) -> Vec<(&'static str, UsedPath)> {
+        let of_task =
+            self.request.identity.iter().flat_map(|it| &it.spared).map(|(option, path)| (*option, path.as_str()));
+        let source = |destination: &str| Some(self.observed?.mount(destination)?.source.as_str());
+        let of_container = [("shared_dir", source(SHARED)), ("ca_dir", source(CA))];
+        let of_container = of_container.into_iter().filter_map(|(option, path)| Some((option, path?)));
+        let used = |path: &str| UsedPath { place: mounts.place(Path::new(path)), text: path.to_owned(), mounted: true };
+        of_task.chain(of_container).map(|(option, path)| (option, used(path))).collect()
     }
 
     /// The paths that the scanner has when the plan is done.

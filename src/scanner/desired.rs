@@ -44,6 +44,8 @@ pub struct Identity {
     pub code: Code,
     /// `<private_dir>/<code>`
     pub directory: Directory,
+    /// The task's shared and CA directory, with the options' names: a purge must spare them.
+    pub spared: Vec<(&'static str, Directory)>,
 }
 
 /// The desired scanner; one field for each thing that is compared ([`super::compare`]).

@@ -123,19 +123,19 @@ impl Given {
         self.named().is_empty()
     }
 
-    /// The scanner that these options describe as a whole, for `code`.
-    pub fn whole(self, code: Code, capacity: &Capacity) -> Result<Desired> {
-        let missing =
-            |option: &str| Error::invalid(format!("missing parameter(s) required by 'personalization_code': {option}"));
-        Ok(Desired {
+    /// The scanner that these options describe as a whole, for `code` and with these directories, given or not; `None`: there
+    /// is no URL or no image, which only one that shall be absent can do without.
+    pub fn whole(self, code: Code, shared_dir: Directory, private_dir: Directory) -> Result<Option<Desired>> {
+        let Some((url, image)) = self.url.zip(self.image) else { return Ok(None) };
+        Ok(Some(Desired {
             code,
             identity_at: None,
-            url: self.url.ok_or_else(|| missing("qualys_url"))?,
-            image: self.image.ok_or_else(|| missing("image"))?,
-            shared_dir: self.shared_dir.ok_or_else(|| missing("shared_dir"))?,
-            private_dir: self.private_dir.ok_or_else(|| missing("private_dir"))?,
+            url,
+            image,
+            shared_dir,
+            private_dir,
             private_dir_mode: self.private_dir_mode,
-            limits: self.limits.resolve(capacity)?,
+            limits: self.limits.resolve(&Capacity::default())?,
             proxy: self.proxy,
             polling_interval: self.polling_interval,
             update_interval: self.update_interval,
@@ -147,7 +147,7 @@ impl Given {
             privileged: self.privileged,
             labels: self.labels,
             kept: Kept::default(),
-        })
+        }))
     }
 
     /// What the scanner in the container `observed` is when these options are brought about and everything else is kept.

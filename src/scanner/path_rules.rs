@@ -88,10 +88,12 @@ pub fn check(
     Ok(offences.warnings)
 }
 
-/// Refuses to delete the directory `purged` of a scanner with the further paths `own`.
+/// Refuses to delete the directory `purged` of the scanner `name`, where it holds one of those that it must spare (with their
+/// options' names), or one that another scanner uses.
 pub fn check_purge(
+    name: &str,
     purged: &UsedPath,
-    own: &ScannerPaths<'_>,
+    spared: &[(&'static str, UsedPath)],
     others: &[&OtherPaths<'_>],
     task: &[ScannerPaths<'_>],
     reserved: &Reserved,
@@ -99,7 +101,7 @@ pub fn check_purge(
     if let Some(error) = reserved.refusal("private_dir", purged) {
         return Err(error);
     }
-    for (option, path) in own.options().filter(|(option, _)| *option != PRIVATE_DIR) {
+    for (option, path) in spared {
         if purged.place.contains(&path.place) {
             return Err(Error::invalid(format!(
                 "purge would delete {option} as well, which is or lies in the scanner's private directory; \
@@ -116,11 +118,11 @@ pub fn check_purge(
             return Err(Error::new(Kind::AlreadyInUse, format!("{IN_USE}: `{}`", other.name)));
         }
     }
-    for other in task.iter().filter(|other| other.name != own.name) {
+    for other in task.iter().filter(|other| other.name != name) {
         if other.options().any(|(_, path)| is_used(&path.place, true)) {
             return Err(Error::invalid(format!(
-                "two entries of scanners are in each other's way: {IN_USE}: `{}` and `{}`",
-                own.name, other.name
+                "two entries of scanners are in each other's way: {IN_USE}: `{name}` and `{}`",
+                other.name
             )));
         }
     }

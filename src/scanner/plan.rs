@@ -70,20 +70,21 @@ impl Plan {
         }
         let desired = request.desired_for(observation.observed.as_ref())?;
         let mut plan = Self { desired: desired.clone(), ..Self::default() };
-        match (request.policy.state, &observation.observed, &desired) {
+        let policy = &request.policy;
+        match (policy.state, &observation.observed, &desired) {
             (State::Absent, observed, _) => plan.absent(request, observed.as_ref(), observation)?,
             (_, Some(observed), Some(desired)) => {
                 plan.fetch_first(observation);
                 plan.directories(desired, observation)?;
-                plan.existing(request, desired, observed, observation)?;
+                plan.existing(policy, desired, observed, observation)?;
             }
             (_, None, Some(desired)) => {
                 plan.fetch_first(observation);
                 plan.directories(desired, observation)?;
-                plan.missing(&request.policy, desired);
+                plan.missing(policy, desired);
             }
             (_, Some(observed), None) => {
-                plan.run_state(&request.policy, observed, observation)?;
+                plan.run_state(policy, observed, observation)?;
                 if plan.starts() && observation.identity_dir == OnHost::Other {
                     return Err(refusal::identity_is_no_directory(observed));
                 }
@@ -92,11 +93,11 @@ impl Plan {
             (State::Started | State::Present, None, None) if observation.stranger.is_some() => {}
             (State::Started | State::Present, None, None) => return Err(refusal::no_such_scanner(request)),
         }
-        if let Some(observed) = observation.observed.as_ref().filter(|_| request.policy.state != State::Absent) {
-            feasibility::check(&plan.operations, request.desired.as_ref(), observed)?;
+        if let Some(observed) = observation.observed.as_ref().filter(|_| policy.state != State::Absent) {
+            feasibility::check(&plan.operations, plan.desired.as_ref(), observed)?;
         }
         plan.say_each_field_once();
-        let is_missing = observation.observed.is_none() && request.policy.state != State::Absent;
+        let is_missing = observation.observed.is_none() && policy.state != State::Absent;
         if let Some(stranger) = observation.stranger.as_ref().filter(|_| plan.replaces() || is_missing) {
             return Err(refusal::stranger(stranger));
         }
@@ -243,12 +244,11 @@ impl Plan {
 
     fn existing(
         &mut self,
-        request: &Request,
+        policy: &Policy,
         desired: &Desired,
         observed: &Observed,
         observation: &Observation,
     ) -> Result<()> {
-        let policy = &request.policy;
         let Some(image) = &observation.image else {
             return Err(Error::new(Kind::Internal, "the image was not looked up; report this as a defect"));
         };

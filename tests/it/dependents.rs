@@ -63,12 +63,14 @@ fn a_container_that_a_scanner_has_something_of_must_be_there(
 #[rstest]
 fn a_scanner_that_leaves_the_network_of_a_container_that_is_gone_is_replaced(
     #[values("bridge", "none")] network: &str,
+    #[values(true, false)] whole: bool,
 ) {
     let scanner = Scanner::new(Engine::bridged());
     let beside = other_container(&scanner);
     scanner.by_hand(&[&format!("--network container:{beside}")]);
     scanner.engine.docker(&["rm", "-f", &beside]);
-    foretold(&scanner, || scanner.module().arg("network", network)).changed();
+    let task = || if whole { scanner.module() } else { scanner.run_state() }.arg("network", network);
+    foretold(&scanner, task).changed();
 }
 
 #[rstest]

@@ -12,11 +12,15 @@ use crate::support::{Engine, Scanner, foretold, four_tasks, untouched};
 #[case::image(json!({"image": "qualys/qcsa:2"}))]
 #[case::env(json!({"env": {"A": "1"}}))]
 #[case::asked_for(json!({"recreate": "always"}))]
-fn memory_below_the_reservation_is_unsupported_until_the_cure_is_taken(#[case] options: Value) {
+fn memory_below_the_reservation_is_unsupported_until_the_cure_is_taken(
+    #[case] options: Value,
+    #[values(true, false)] whole: bool,
+) {
     let scanner = Scanner::new(Engine::shared());
     scanner.by_hand(&["--memory 256M --memory-reservation 192M"]);
     scanner.engine.docker(&["update", "--memory=128M", "--memory-swap=256M", &scanner.name]);
-    let task = || scanner.module().arg("memory", "128M").args(options.clone());
+    let task =
+        || if whole { scanner.module() } else { scanner.run_state() }.arg("memory", "128M").args(options.clone());
     foretold(&scanner, || scanner.module().arg("memory", "128M")).unchanged();
 
     let message = untouched(&scanner, || foretold(&scanner, task)).refused("unsupported");

@@ -112,7 +112,8 @@ fn a_flapping_scanner_is_never_ok(#[values("started", "present")] state: &str) {
         }
     }
     for options in [json!({"restart": true}), json!({"memory": "64M"}), json!({"memory": "64M", "env": {"A": "1"}})] {
-        scanner.module().args(options).args(json!({"state": state, "settle": 1})).run().refused("start_failed");
+        let module = scanner.module().args(options).args(json!({"state": state, "settle": 1})).disturbed();
+        module.run().refused("start_failed");
     }
     assert_eq!(scanner.ids().len(), 1);
     assert_eq!(scanner.inspect()["HostConfig"]["RestartPolicy"]["Name"], "always");
@@ -123,7 +124,7 @@ fn a_flapping_scanner_is_never_ok(#[values("started", "present")] state: &str) {
 #[case(json!({"state": "absent"}), "remove")]
 fn a_flapping_scanner_can_be_stopped_and_removed(#[case] options: Value, #[case] action: &str) {
     let scanner = flapping();
-    let reply = scanner.module().args(options.clone()).run().changed();
+    let reply = scanner.module().args(options.clone()).disturbed().run().changed();
     assert_eq!(reply.actions(), [action]);
     scanner.module().args(options).run().unchanged();
     assert!(scanner.ids().is_empty() || scanner.inspect()["State"]["Status"] == "exited");
@@ -155,7 +156,7 @@ fn more_memory_may_be_the_cure(#[case] state: &str, #[case] actions: &[&str], #[
 fn a_flapping_scanner_is_cured_by_what_cures_it() {
     let scanner = flapping();
     tell(&scanner, "");
-    let reply = scanner.module().arg("env", json!({"A": "1"})).run().changed();
+    let reply = scanner.module().arg("env", json!({"A": "1"})).disturbed().run().changed();
     assert_eq!(reply.actions(), ["replace"]);
     scanner.module().arg("env", json!({"A": "1"})).run().unchanged();
 }

@@ -249,6 +249,35 @@ fn purge_never_deletes_the_shared_directory() {
         };
         untouched(&scanner, || foretold(&scanner, task)).refused("invalid_arguments");
     }
+    // With the code alone, too.
+    let options = json!({"private_dir": parent, "personalization_code": name, "state": "absent", "purge": true});
+    let task = || scanner.run_state().args(options.clone()).arg("shared_dir", shared.to_str().unwrap());
+    untouched(&scanner, || foretold(&scanner, task)).refused("invalid_arguments");
+    scanner.run_state().arg("state", "absent").run().changed();
+    foretold(&scanner, task).refused("invalid_arguments");
+    assert!(shared.join("precious").exists());
+}
+
+/// The container tells what its shared directory is, whatever the task calls by this name.
+#[rstest]
+fn purge_spares_the_shared_directory_of_the_container(#[values(true, false)] whole: bool) {
+    let scanner = Scanner::new(Engine::shared());
+    let shared = scanner.store().join("shared");
+    fs::create_dir_all(&shared).unwrap();
+    fs::write(shared.join("precious"), "").unwrap();
+    let options = [
+        format!("--volume={}:/usr/local/qualys", shared.display()),
+        format!("--volume={}:/usr/local/qualys/admin/etc", scanner.store().display()),
+        format!("--env=PERSONALIZATION_CODE={}", scanner.code),
+    ];
+    let mut create = vec!["create", "--name", &scanner.name];
+    create.extend(options.iter().map(String::as_str));
+    create.push("qualys/qcsa:1");
+    scanner.engine.docker(&create);
+    let task =
+        || if whole { scanner.module() } else { scanner.run_state() }.args(json!({"state": "absent", "purge": true}));
+    let message = untouched(&scanner, || foretold(&scanner, task)).refused("invalid_arguments");
+    assert!(message.contains("shared_dir"), "{message}");
     assert!(shared.join("precious").exists());
 }
 

@@ -134,12 +134,13 @@ fn two_entries_of_one_task() {
 #[case::in_a_scanners("/q/private/1", true, "/data=/q/private", Some(Kind::AlreadyInUse))]
 #[case::above_others("/q", true, "identity=/q/private/2", Some(Kind::AlreadyInUse))]
 #[case::above_own_shared("/own", true, "shared=/q/shared", Some(Kind::InvalidArguments))]
+#[case::is_own_ca("/ca", true, "shared=/q/shared", Some(Kind::InvalidArguments))]
 #[case::system("/home", true, "shared=/q/shared", Some(Kind::InvalidArguments))]
 #[case::engine("/var/lib/docker", true, "shared=/q/shared", Some(Kind::InvalidArguments))]
 #[case::in_task("/q/private/9", true, "shared=/q/shared", Some(Kind::InvalidArguments))]
 fn a_purge(#[case] path: &str, #[case] is_scanner: bool, #[case] mount: &'static str, #[case] expected: Option<Kind>) {
-    let own = scanner("own", "- /own/shared -", true);
-    let task = [own.clone(), scanner("two", "/q/private/9/x /s -", false)];
-    let checked = check_purge(&used(path, true), &own, &[&other(is_scanner, mount)], &task, &reserved());
+    let spared = [("ca_dir", used("/ca", true)), ("shared_dir", used("/own/shared", true))];
+    let task = [scanner("own", "- /own/shared -", true), scanner("two", "/q/private/9/x /s -", false)];
+    let checked = check_purge("own", &used(path, true), &spared, &[&other(is_scanner, mount)], &task, &reserved());
     assert_eq!(checked.as_ref().err().map(|error| error.kind), expected, "{checked:?}");
 }

@@ -64,7 +64,7 @@ fn the_two_agree_on_what_people_write() {
         r#"{"name": "xx", "shared_dir": "~/x", "private_dir": "${HOME}/$HOME", "ca_dir": "$NO_SUCH/${NO_SUCH}/$"}"#,
         r#"{"name": "xx", "shared_dir": "", "private_dir": 5, "image_archive": "/a//b/../c/"}"#,
         // Secrets by type, and where they stand in what is none.
-        r#"{"name": "canary-1", "personalization_code": "canary-1", "qualys_url": "https://canary-1.com", "image": "i"}"#,
+        r#"{"name": "xx", "personalization_code": "canary-1", "qualys_url": "https://canary-1.com", "image": "i", "network": "canary-1"}"#,
         r#"{"name": "xx", "personalization_code": 21808056913298, "qualys_url": "u", "image": "x21808056913298x"}"#,
         r#"{"name": "xx", "env": {"A": "canary-2", "B": null, "canary-3": 4444}, "network": "a canary-2 b 4444"}"#,
         r#"{"name": "xx", "https_proxy": "canary", "network": "canary canary-long", "env": {"A": "canary-long"}}"#,
