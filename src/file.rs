@@ -7,9 +7,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 /// What is wrong with anything but a regular file.
 pub const IRREGULAR: &str = "it is not a regular file";
+
+/// What is wrong, with the cure, when [`are_too_many`].
+pub const TOO_MANY: &str = "too many open files; allow this process, or the host, more of them (ulimit -n)";
 
 /// More bytes than any configuration of the docker command has.
 pub const DOCKER_CONFIG: usize = 1 << 20;
@@ -39,6 +43,20 @@ pub fn read(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
     open(path)?.take(limit).read_to_end(&mut content)?;
     if content.len() > most { Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is too large")) } else { Ok(content) }
+}
+
+/// What the kernel said, without its number.
+pub fn reason(error: &io::Error) -> String {
+    if are_too_many(error) {
+        return TOO_MANY.to_owned();
+    }
+    let reason = error.to_string();
+    reason.split(" (os error").next().unwrap_or(&reason).to_owned()
+}
+
+/// Whether this process, or the host, may open no more files: what the C library calls it differs.
+pub fn are_too_many(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 fn irregular() -> io::Error {

@@ -25,3 +25,8 @@ pub fn parse(options: &Value) -> Result<Request> {
 pub fn option_names() -> impl Iterator<Item = &'static str> {
     OPTIONS.iter().map(|option| option.name)
 }
+
+/// Waits for `work`, while no time passes but that of the runtime's own clock.
+pub fn wait<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(work)
+}

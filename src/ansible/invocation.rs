@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::json;
 use super::syslog::Log;
 use crate::error::{Error, Result};
+use crate::file;
 
 /// One call by Ansible.
 #[derive(Debug, Default)]
@@ -26,8 +27,9 @@ pub struct Invocation {
 impl Invocation {
     /// Reads the arguments file at `path`.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path)
-            .map_err(|error| Error::invalid(format!("cannot read the arguments file `{}`: {error}", path.display())))?;
+        let bytes = std::fs::read(path).map_err(|error| {
+            Error::invalid(format!("cannot read the arguments file `{}`: {}", path.display(), file::reason(&error)))
+        })?;
         Self::parse(&bytes)
             .map_err(|cause| Error::invalid(format!("cannot use the arguments file `{}`: {cause}", path.display())))
     }

@@ -18,6 +18,7 @@ use super::syslog;
 use super::validate::{Valid, validate};
 use crate::engine::{Docker, DockerHost};
 use crate::error::{Error, Kind, Result};
+use crate::file;
 use crate::run::failure::summary;
 use crate::run::interrupt::Interrupt;
 use crate::run::{self, Settings, process};
@@ -34,8 +35,9 @@ const LONGEST_TIMEOUT: i64 = 86_400;
 /// Answers the call whose arguments are in the file at `path`.
 pub fn answer(path: &Path) -> Reply {
     guarded(|| {
-        let runtime = process::harden()
-            .map_err(|error| Error::new(Kind::Internal, format!("cannot start the runtime: {error}")))?;
+        let runtime = process::harden().map_err(|error| {
+            Error::new(Kind::Internal, format!("cannot start the runtime: {}", file::reason(&error)))
+        })?;
         Invocation::read(path).map(|invocation| call(&runtime, &invocation, Path::new(syslog::SOCKET)))
     })
 }

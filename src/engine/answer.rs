@@ -4,9 +4,49 @@
 //! an answer fail to parse.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::Value;
+
+/// More of anything than a container has: few bytes of an answer must not become many in memory.
+const MOST: usize = 1 << 12;
+
+/// Reads a list that may be missing; one that is longer than any engine makes it is refused.
+pub fn few<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<T>>, D::Error> {
+    Option::<Few<T>>::deserialize(deserializer).map(|few| few.map(|Few(all)| all))
+}
+
+struct Few<T>(Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(FewOf(PhantomData))
+    }
+}
+
+struct FewOf<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for FewOf<T> {
+    type Value = Few<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Few<T>, A::Error> {
+        let mut few = Vec::new();
+        while let Some(entry) = entries.next_element()? {
+            if few.len() == MOST {
+                return Err(serde::de::Error::custom("too many"));
+            }
+            few.push(entry);
+        }
+        Ok(Few(few))
+    }
+}
 
 /// A container as the engine describes it.
 #[derive(Debug)]
@@ -29,6 +69,7 @@ pub struct Inspected {
     pub restart_count: Option<i64>,
     pub config: Option<Config>,
     pub host_config: Option<HostConfig>,
+    #[serde(default, deserialize_with = "few")]
     pub mounts: Option<Vec<MountPoint>>,
     pub network_settings: Option<NetworkSettings>,
 }
@@ -79,6 +120,7 @@ pub struct HostConfig {
     pub links: Option<Vec<String>>,
     pub volumes_from: Option<Vec<String>>,
     pub binds: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "few")]
     pub mounts: Option<Vec<AskedMount>>,
 }
 

@@ -45,19 +45,24 @@ pub fn update(update: &Update) -> ContainerUpdateBody {
     for change in &update.changes {
         match *change {
             Change::Memory(memory, swap) => {
-                body.memory = i64::try_from(memory).ok();
+                body.memory = Some(to_api(memory));
                 body.memory_swap = Some(swap.to_api());
             }
             Change::Cpus(cpus, None) => body.nano_cpus = Some(cpus.to_api()),
             Change::Cpus(cpus, Some(period)) => {
                 // The engine refuses billionths for a container whose CPUs are given as quota and period.
-                body.cpu_quota = i64::try_from(cpus.to_quota(period)).ok();
-                body.cpu_period = i64::try_from(period).ok();
+                body.cpu_quota = Some(to_api(cpus.to_quota(period)));
+                body.cpu_period = Some(to_api(period));
             }
             Change::RestartPolicy(policy) => body.restart_policy = Some(to_api_policy(policy)),
         }
     }
     body
+}
+
+/// The API's numbers have a sign; one that is too large must not be left out, which would mean no change.
+pub fn to_api(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Writes everything that the task manages into `body`.

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bollard::BollardRequest;
 use bollard::errors::Error;
@@ -21,9 +22,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 
 use super::failure::Failure;
+use crate::file::are_too_many;
 
 /// The most bytes that hyper reads ahead.
 const BUFFER: usize = 64 << 10;
+/// How long to wait for a connection before the next try.
+const PAUSE: Duration = Duration::from_millis(10);
+/// How often to try again while there is no descriptor for a connection: one whose answer was just read will do.
+const TRIES: usize = 100;
 
 /// All connections to one socket; clones share them.
 #[derive(Clone)]
@@ -61,10 +67,19 @@ impl Connections {
     /// `limit` bytes are read, its head and HTTP's framing included.
     pub async fn send(&self, mut request: BollardRequest, limit: usize) -> Result<Response<Incoming>, Error> {
         request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
+        let mut tries = 0;
         loop {
             let (mut connection, is_new) = match self.idle().await {
                 Some(idle) => (idle, false),
-                None => (self.connect().await?, true),
+                None => match self.connect().await {
+                    Ok(new) => (new, true),
+                    Err(error) if is_busy(&error) || (are_too_many(&error) && tries < TRIES) => {
+                        tries += 1;
+                        tokio::time::sleep(PAUSE).await;
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                },
             };
             connection.left.store(limit, Ordering::Relaxed);
             let sending = connection.sender.try_send_request(request);
@@ -96,10 +111,14 @@ impl Connections {
         None
     }
 
-    async fn connect(&self) -> Result<Connection, Error> {
+    async fn connect(&self) -> io::Result<Connection> {
         let left = Arc::new(AtomicUsize::new(0));
         let stream = Metered { stream: UnixStream::connect(&self.socket).await?, left: Arc::clone(&left) };
-        let (sender, driver) = http1::Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(stream)).await?;
+        let (sender, driver) = http1::Builder::new()
+            .max_buf_size(BUFFER)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(io::Error::other)?;
         // The caller that waits for the answer gets the connection's error.
         tokio::spawn(async { drop(driver.await) });
         Ok(Connection { sender, left })
@@ -108,6 +127,11 @@ impl Connections {
     fn lock(&self) -> MutexGuard<'_, Vec<Connection>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether more programs are waiting for the engine than it lets wait. The limit of the call bounds how long this one does.
+fn is_busy(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
 }
 
 /// A socket from which no more is read than is allowed.

@@ -11,6 +11,7 @@ use bollard::query_parameters::{
     StopContainerOptionsBuilder,
 };
 use futures_util::Stream;
+use futures_util::future::LocalBoxFuture;
 use hyper::body::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -58,28 +59,29 @@ impl Docker {
         what: &str,
         request: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        self.ask_within(self.timeout, what, request).await
+        self.ask_within(self.timeout, what, Box::pin(request)).await
     }
 
+    /// Of a boxed request, or the binary would have this once for each.
     async fn ask_within<T>(
         &self,
         limit: Duration,
         what: &str,
-        request: impl Future<Output = Result<T, Failure>>,
+        request: LocalBoxFuture<'_, Result<T, Failure>>,
     ) -> Result<T, Failure> {
         let answer = tokio::time::timeout(limit, request).await;
-        let failure = match answer.unwrap_or(Err(Failure::TimedOut(limit))) {
-            Ok(answer) => return Ok(answer),
-            Err(failure) => failure,
-        };
+        answer.unwrap_or(Err(Failure::TimedOut(limit))).map_err(|failure| self.failed(what, failure))
+    }
+
+    fn failed(&self, what: &str, failure: Failure) -> Failure {
         let host = || self.transport.host().clone();
         // While no engine has answered, the name of the call does not help the user.
-        Err(match failure {
+        match failure {
             failure if self.transport.is_agreed() => failure.during(what),
             Failure::TimedOut(_) => Failure::Silent(host()),
             Failure::Lost | Failure::Garbled | Failure::TooLarge => Failure::NotAnEngine(host()),
             failure => failure,
-        })
+        }
     }
 
     /// The answer to a request that `make` makes with bollard.
@@ -93,7 +95,7 @@ impl Docker {
             let bollard = self.transport.bollard().await?;
             make(bollard).await.map_err(|error| Failure::new(&error, self.transport.host()))
         };
-        self.ask_within(limit, what, request).await
+        self.ask_within(limit, what, Box::pin(request)).await
     }
 
     async fn create_container(&self, name: &str, body: &Value) -> Result<String, Failure> {
@@ -113,6 +115,12 @@ impl Docker {
         let connecting = self.transport.post::<Value>(&path, &body);
         self.ask(&format!("connect the scanner to network `{network}`"), connecting).await?;
         Ok(())
+    }
+
+    /// What `looking` at any number of containers comes to, in the time of one call for all of them.
+    async fn look_at_all<T>(&self, looking: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let looked = tokio::time::timeout(self.timeout, looking).await;
+        looked.unwrap_or_else(|_| Err(Failure::TimedOut(self.timeout).during("look at all containers of the engine")))
     }
 
     /// All fields of the container `id`; `None`: it is gone.
@@ -186,13 +194,20 @@ impl Engine for Docker {
     }
 
     async fn neighbours(&self) -> Result<Vec<Neighbour>, Failure> {
-        self.list_neighbours().await
+        self.look_at_all(self.list_neighbours()).await
     }
 
-    async fn dependencies(&self, id: &str) -> Result<Vec<Dependency>, Failure> {
-        let container = self.inspect_container(id).await?;
-        let host_config = container.as_ref().and_then(|it| it.inspected.host_config.as_ref());
-        Ok(host_config.map(dependencies).unwrap_or_default())
+    async fn dependencies(&self, ids: &[&str]) -> Result<Vec<Vec<Dependency>>, Failure> {
+        let looking = async {
+            let mut all = Vec::with_capacity(ids.len());
+            for id in ids {
+                let container = self.inspect_container(id).await?;
+                let host_config = container.as_ref().and_then(|it| it.inspected.host_config.as_ref());
+                all.push(host_config.map(dependencies).unwrap_or_default());
+            }
+            Ok(all)
+        };
+        self.look_at_all(looking).await
     }
 
     async fn last_lines(&self, id: &str, count: usize) -> Result<Vec<String>, Failure> {

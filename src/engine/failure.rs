@@ -10,6 +10,7 @@ use bollard::errors::Error as Bollard;
 
 use super::host::DockerHost;
 use crate::error::{Error, Kind};
+use crate::file::{TOO_MANY, are_too_many};
 use crate::secret::printable;
 
 /// The most characters of an engine's message: more than are shown in the end, so that no secret is cut before it is masked.
@@ -33,6 +34,9 @@ pub enum Failure {
     /// The connection broke after the request was sent.
     #[error("the engine closed the connection; see whether the engine is up and run the task again")]
     Lost,
+    /// This process, or the host, may open no more files.
+    #[error("cannot connect to the engine: {TOO_MANY}")]
+    NoDescriptor,
     /// The answer does not follow the API.
     #[error("cannot parse the engine's answer")]
     Garbled,
@@ -42,6 +46,12 @@ pub enum Failure {
     /// The answer did not come within this time.
     #[error("no answer within {} s; see whether the engine hangs, or give more timeout", .0.as_secs())]
     TimedOut(Duration),
+    /// A pull or load has not moved on for this time.
+    #[error(
+        "nothing has moved on for {} s, ten times timeout; see whether the registry or the engine hangs, or give more timeout",
+        .0.as_secs()
+    )]
+    StoodStill(Duration),
     /// Status 404, with the engine's message.
     #[error("{0}")]
     NotFound(String),
@@ -138,6 +148,7 @@ impl Failure {
             return Self::of_connection(inner, host);
         }
         match error.kind() {
+            _ if are_too_many(error) => Self::NoDescriptor,
             io::ErrorKind::PermissionDenied => Self::Denied(host.clone()),
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => {
                 Self::Unreachable(host.clone())
@@ -169,7 +180,7 @@ impl Failure {
         match self.root() {
             Self::Denied(_) | Self::Refused { status: 401 | 403, .. } => Kind::PermissionDenied,
             Self::Unreachable(_) | Self::NotAnEngine(_) | Self::Silent(_) => Kind::EngineUnreachable,
-            Self::TimedOut(_) | Self::SilentHelper { .. } => Kind::Timeout,
+            Self::TimedOut(_) | Self::StoodStill(_) | Self::SilentHelper { .. } => Kind::Timeout,
             Self::Conflict(message) if is_name_in_use(message) => Kind::AlreadyInUse,
             _ => Kind::EngineError,
         }
@@ -265,9 +276,11 @@ mod tests {
     #[case(Failure::Silent(host()), Kind::EngineUnreachable, false)]
     #[case(Failure::Denied(host()), Kind::PermissionDenied, false)]
     #[case(Failure::Lost, Kind::EngineError, true)]
+    #[case(Failure::NoDescriptor, Kind::EngineError, false)]
     #[case(Failure::Garbled, Kind::EngineError, false)]
     #[case(Failure::TooLarge, Kind::EngineError, false)]
     #[case(Failure::TimedOut(Duration::from_secs(60)), Kind::Timeout, false)]
+    #[case(Failure::StoodStill(Duration::from_secs(600)), Kind::Timeout, false)]
     #[case(Failure::Credentials("x".to_owned()), Kind::EngineError, false)]
     #[case(Failure::SilentHelper { name: "x".to_owned(), limit: Duration::from_secs(1) }, Kind::Timeout, false)]
     #[case(Failure::of_status(400, "bad parameter"), Kind::EngineError, false)]

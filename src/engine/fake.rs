@@ -291,9 +291,9 @@ impl Engine for Fake {
         Ok(self.world().containers.into_iter().map(neighbour).collect())
     }
 
-    async fn dependencies(&self, _: &str) -> Result<Vec<Dependency>, Failure> {
+    async fn dependencies(&self, ids: &[&str]) -> Result<Vec<Vec<Dependency>>, Failure> {
         self.reachable()?;
-        Ok(Vec::new())
+        Ok(vec![Vec::new(); ids.len()])
     }
 
     async fn last_lines(&self, _: &str, _: usize) -> Result<Vec<String>, Failure> {

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::io;
 
 use bollard::body_try_stream;
-use futures_util::Stream;
+use futures_util::{Stream, TryStreamExt};
 use hyper::body::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::standstill::Movement;
 use super::translate::with_algorithm;
 use super::transport::Call;
 use super::{Docker, Failure, credentials, progress};
@@ -20,6 +21,9 @@ use crate::scanner::values::image::{Brought, ImageRef};
 
 /// The API version of the first Docker that decompresses zstd.
 const ZSTD: (usize, usize) = (1, 42);
+
+/// How many times the limit of a call a pull or load may stand still.
+const STANDSTILL: u32 = 10;
 
 /// An image that the engine has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,8 +113,11 @@ impl Docker {
         &self,
         archive: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
     ) -> Result<(), Failure> {
+        let movement = Movement::new();
+        let sent = movement.clone();
+        let archive = archive.inspect_ok(move |_| sent.go_on());
         let call = Call { user: None, body: Some(body_try_stream(archive)) };
-        self.follow("load the image archive", "/images/load?quiet=true", call).await
+        self.follow("load the image archive", "/images/load?quiet=true", call, movement).await
     }
 
     pub(super) async fn pull_image(&self, image: &ImageRef, user: Option<&Credentials>) -> Result<(), Failure> {
@@ -119,13 +126,17 @@ impl Docker {
         let path = format!("/images/create?fromImage={name}&tag={tag}");
         let user = credentials::header(image.registry(), user, self.timeout).await?;
         let call = Call { user, body: None };
-        self.follow(&format!("pull image `{image}`"), &path, call).await
+        self.follow(&format!("pull image `{image}`"), &path, call, Movement::new()).await
     }
 
-    /// Makes a call that answers with its progress, and reads that to its end, however long that takes.
-    async fn follow(&self, what: &str, path: &str, call: Call) -> Result<(), Failure> {
+    /// Makes a call that answers with its progress, and reads that to its end, however long that takes while there is `movement`.
+    async fn follow(&self, what: &str, path: &str, call: Call, movement: Movement) -> Result<(), Failure> {
         self.ask(what, self.transport.agree()).await?;
-        let following = async { progress::read(self.transport.stream(path, call).await?, self.transport.host()).await };
-        following.await.map_err(|failure| failure.during(what))
+        movement.go_on();
+        let following = async {
+            let stream = self.transport.stream(path, call).await?;
+            progress::read(stream, self.transport.host(), &movement).await
+        };
+        movement.watch(self.timeout * STANDSTILL, following).await.map_err(|failure| failure.during(what))
     }
 }

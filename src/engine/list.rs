@@ -1,24 +1,20 @@
 //! The engine's containers: `GET /containers/json`.
 //!
-//! The list is read entry by entry, so that no more of it is kept than is needed, however long it is.
-
-use std::fmt;
-use std::io::Read;
-use std::marker::PhantomData;
+//! Of each entry no more is kept than is needed ([`super::entries`]).
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer, SeqAccess, Visitor};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::answer::MountPoint;
+use super::answer::{MountPoint, few};
 use super::mounts::mounts;
 use super::{Docker, Failure, Listed};
 use crate::scanner::admission::Neighbour;
 use crate::scanner::values::mount::{self, Mount};
 use crate::scanner::values::name::Name;
 
-/// More containers than any host has.
+/// More containers and mounts than any host has.
 const MOST: usize = 1 << 16;
 
 /// What is read of an entry for its name.
@@ -26,6 +22,7 @@ const MOST: usize = 1 << 16;
 #[serde(rename_all = "PascalCase")]
 struct Named {
     id: String,
+    #[serde(default, deserialize_with = "few")]
     names: Option<Vec<String>>,
 }
 
@@ -34,8 +31,10 @@ struct Named {
 #[serde(rename_all = "PascalCase")]
 struct Summary {
     id: String,
+    #[serde(default, deserialize_with = "few")]
     names: Option<Vec<String>>,
     state: Option<String>,
+    #[serde(default, deserialize_with = "few")]
     mounts: Option<Vec<MountPoint>>,
 }
 
@@ -56,6 +55,7 @@ impl Docker {
                 wanted.iter().find(|wanted| *wanted == name).cloned()
             });
             listed.extend(name.map(|name| Listed { id, name }));
+            1
         })
         .await?;
         Ok(listed)
@@ -68,7 +68,10 @@ impl Docker {
             // The aliases that links give have a slash in the middle.
             let name = names.min_by_key(|name| name.contains('/')).unwrap_or_default();
             let is_up = matches!(state.as_deref(), Some("running" | "paused" | "restarting"));
-            listed.push((id, name, is_up, points.map(|points| mounts(&points))));
+            let points = points.map(|points| mounts(&points));
+            let count = 1 + points.iter().flatten().count();
+            listed.push((id, name, is_up, points));
+            count
         })
         .await?;
         let mut neighbours = Vec::with_capacity(listed.len());
@@ -95,10 +98,14 @@ impl Docker {
         Ok(neighbours)
     }
 
-    /// Gives each entry of the list at `path` to `take`.
-    async fn list<T: DeserializeOwned>(&self, path: &str, take: impl FnMut(T)) -> Result<(), Failure> {
-        let listing = async { read_list(self.transport.list(path).await?, take) };
-        self.ask("list the containers", listing).await
+    /// Gives each entry of the list at `path` to `take`, which says how much it is.
+    async fn list<T: DeserializeOwned>(&self, path: &str, mut take: impl FnMut(T) -> usize) -> Result<(), Failure> {
+        let mut count = 0;
+        let mut counted = |entry: &[u8]| {
+            count += take(serde_json::from_slice(entry).map_err(|_| Failure::Garbled)?);
+            if count < MOST { Ok(()) } else { Err(Failure::TooLarge) }
+        };
+        self.ask("list the containers", self.transport.list(path, &mut counted)).await
     }
 }
 
@@ -115,46 +122,6 @@ fn has_identity(mounts: &[Mount]) -> bool {
     mounts.iter().any(|mount| mount.destination == mount::PRIVATE)
 }
 
-/// Gives each entry of a JSON array to `take`.
-fn read_list<T: DeserializeOwned>(json: impl Read, mut take: impl FnMut(T)) -> Result<(), Failure> {
-    let mut count = 0;
-    let counted = |entry| {
-        count += 1;
-        take(entry);
-        count < MOST
-    };
-    let mut json = serde_json::Deserializer::from_reader(json);
-    let entries = Entries { take: counted, entry: PhantomData };
-    match json.deserialize_seq(entries).and_then(|()| json.end()) {
-        Ok(()) => Ok(()),
-        Err(_) if count >= MOST => Err(Failure::TooLarge),
-        Err(_) => Err(Failure::Garbled),
-    }
-}
-
-/// Reads a list entry by entry.
-struct Entries<T, F> {
-    take: F,
-    entry: PhantomData<T>,
-}
-
-impl<'de, T: DeserializeOwned, F: FnMut(T) -> bool> Visitor<'de> for Entries<T, F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of containers")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut entries: A) -> Result<(), A::Error> {
-        while let Some(entry) = entries.next_element()? {
-            if !(self.take)(entry) {
-                return Err(serde::de::Error::custom("too many containers"));
-            }
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,21 +132,5 @@ mod tests {
         let plain = percent_encoding::percent_decode_str(&filter).decode_utf8().unwrap();
         assert_eq!(plain, r#"{"name":["^/?a\\.b-c(\\.qcss-(old|new))?$"]}"#);
         assert!(filter.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'%'), "{filter}");
-    }
-
-    #[test]
-    fn a_list_is_read_to_its_end_and_no_further() {
-        let read = |json: &str| {
-            let mut ids = Vec::new();
-            read_list(json.as_bytes(), |Named { id, .. }| ids.push(id)).map(|()| ids)
-        };
-        assert_eq!(
-            read(r#"[{"Id": "1", "New": {"a": []}}, {"Id": "2", "Names": null}]"#),
-            Ok(vec!["1".into(), "2".into()])
-        );
-        for garbled in ["", "{}", "[{}]", r#"[{"Id": "1"}"#, r#"[{"Id": "1"}] x"#] {
-            assert_eq!(read(garbled), Err(Failure::Garbled), "{garbled}");
-        }
-        assert_eq!(read(&format!("[{}]", vec![r#"{"Id":""}"#; MOST + 1].join(","))), Err(Failure::TooLarge));
     }
 }

@@ -11,6 +11,7 @@ mod connection;
 mod credentials;
 mod docker;
 mod endpoints;
+mod entries;
 mod failure;
 #[cfg(test)]
 pub mod fake;
@@ -25,6 +26,7 @@ mod mounts;
 mod network;
 mod program;
 mod progress;
+mod standstill;
 mod successor;
 mod translate;
 mod transport;
@@ -85,8 +87,8 @@ pub trait Engine {
     /// All containers, running or not; scanners among them, whoever made them, as [`Self::inspect`] shows them.
     async fn neighbours(&self) -> Result<Vec<Neighbour>, Failure>;
 
-    /// What the container of `id` has of others; nothing where it is gone.
-    async fn dependencies(&self, id: &str) -> Result<Vec<Dependency>, Failure>;
+    /// What each of the containers of `ids` has of others; nothing where it is gone.
+    async fn dependencies(&self, ids: &[&str]) -> Result<Vec<Vec<Dependency>>, Failure>;
 
     /// The last `count` lines that the container of `id` printed, empty ones left out.
     async fn last_lines(&self, id: &str, count: usize) -> Result<Vec<String>, Failure>;

@@ -149,7 +149,7 @@ pub fn to_api_policy(policy: RestartPolicy) -> ApiPolicy {
         RestartPolicy::Always => (RestartPolicyNameEnum::ALWAYS, 0),
         RestartPolicy::UnlessStopped => (RestartPolicyNameEnum::UNLESS_STOPPED, 0),
     };
-    ApiPolicy { name: Some(name), maximum_retry_count: (count > 0).then_some(i64::from(count)) }
+    ApiPolicy { name: Some(name), maximum_retry_count: (count > 0).then(|| super::body::to_api(count)) }
 }
 
 /// The engine's time; before its first start a container has one of the year 1.
@@ -200,7 +200,7 @@ fn restart_policy(policy: &Policy) -> RestartPolicy {
         Some("always") => RestartPolicy::Always,
         Some("unless-stopped") => RestartPolicy::UnlessStopped,
         Some("on-failure") => {
-            let count = policy.maximum_retry_count.and_then(|count| u32::try_from(count).ok());
+            let count = policy.maximum_retry_count.and_then(|count| u64::try_from(count).ok());
             RestartPolicy::OnFailure(count.unwrap_or_default())
         }
         _ => RestartPolicy::No,

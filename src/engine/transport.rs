@@ -7,13 +7,13 @@
 //! engine that says something unexpected elsewhere in its answer does no harm.
 
 use std::fmt;
-use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bollard::{API_DEFAULT_VERSION, BollardRequest, ClientVersion, body_full};
+use futures_util::future::LocalBoxFuture;
 use http_body_util::{BodyExt, Collected};
-use hyper::body::{Buf, Bytes, Incoming};
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Request, Response, StatusCode};
@@ -22,6 +22,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::connection::{Body, Connections};
+use super::entries::Entries;
 use super::failure::Failure;
 use super::host::DockerHost;
 
@@ -89,49 +90,66 @@ impl Transport {
         self.podman.load(Ordering::Relaxed)
     }
 
-    /// A bollard on these connections, at the API version that both sides know.
-    pub async fn bollard(&self) -> Result<bollard::Docker, Failure> {
-        let version = self.agree().await?;
-        let transport = self.clone();
-        let send = move |mut request: BollardRequest| {
-            let transport = transport.clone();
-            async move {
-                // bollard loses the version on the way to its URI.
-                let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str).to_owned();
-                *request.uri_mut() = format!("/v{version}{path}").parse()?;
-                transport.send(request, ANSWER).await
-            }
-        };
-        let docker = bollard::Docker::connect_with_custom_transport(send, Some("http://localhost"), NEVER, &version);
-        docker.map_err(|error| Failure::new(&error, &self.host))
+    /// A bollard on these connections, at the API version that both sides know. Boxed like [`Self::whole`].
+    #[inline(never)]
+    pub fn bollard(&self) -> LocalBoxFuture<'_, Result<bollard::Docker, Failure>> {
+        Box::pin(async move {
+            let version = self.agree().await?;
+            let transport = self.clone();
+            let send = move |mut request: BollardRequest| {
+                let transport = transport.clone();
+                async move {
+                    // bollard loses the version on the way to its URI.
+                    let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str).to_owned();
+                    *request.uri_mut() = format!("/v{version}{path}").parse()?;
+                    transport.send(request, ANSWER).await
+                }
+            };
+            let docker =
+                bollard::Docker::connect_with_custom_transport(send, Some("http://localhost"), NEVER, &version);
+            docker.map_err(|error| Failure::new(&error, &self.host))
+        })
     }
 
     /// What the engine answers to `GET path`.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        read(self.whole(Method::GET, path, ANSWER, Call::default()).await?)
+        read(&self.whole(Method::GET, path, Call::default()).await?)
     }
 
     /// What the engine answers to `GET path` in the name of the `user` of a registry.
     pub async fn get_for<T: DeserializeOwned>(&self, path: &str, user: Option<String>) -> Result<T, Failure> {
-        read(self.whole(Method::GET, path, ANSWER, Call { user, ..Call::default() }).await?)
+        read(&self.whole(Method::GET, path, Call { user, ..Call::default() }).await?)
     }
 
-    /// The body of the engine's answer to `GET path`, which is a list; it is freed as it is read.
-    pub async fn list(&self, path: &str) -> Result<impl Read + use<>, Failure> {
-        Ok(self.whole(Method::GET, path, LIST, Call::default()).await?.reader())
+    /// Gives each entry of the engine's answer to `GET path`, which is a list, to `take`.
+    pub async fn list(&self, path: &str, take: &mut impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+        let mut body = self.body(Method::GET, path, LIST, Call::default()).await?;
+        let mut entries = Entries::default();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| Failure::of_connection(&error, &self.host))?;
+            if let Some(bytes) = frame.data_ref() {
+                entries.read(bytes, take)?;
+            }
+        }
+        if entries.is_whole() { Ok(()) } else { Err(Failure::Garbled) }
     }
 
     /// What the engine answers to `body` at `POST path`; `None` when it says nothing.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<Option<T>, Failure> {
         self.agree().await?;
         let call = Call { body: Some(body_full(Bytes::from(body.to_string()))), ..Call::default() };
-        let answer = self.whole(Method::POST, path, ANSWER, call).await?;
-        if answer.has_remaining() { read(answer).map(Some) } else { Ok(None) }
+        let answer = self.whole(Method::POST, path, call).await?;
+        if answer.is_empty() { Ok(None) } else { read(&answer).map(Some) }
     }
 
     /// The body of the engine's answer to `call` at `POST path`, which takes as long as it takes.
     pub async fn stream(&self, path: &str, call: Call) -> Result<Incoming, Failure> {
-        let response = self.ask(Method::POST, path, STREAM, call).await?;
+        self.body(Method::POST, path, STREAM, call).await
+    }
+
+    /// The body of the engine's answer to a request, unless that is a refusal.
+    async fn body(&self, method: Method, path: &str, limit: usize, call: Call) -> Result<Incoming, Failure> {
+        let response = self.ask(method, path, limit, call).await?;
         if response.status().is_success() {
             return Ok(response.into_body());
         }
@@ -144,16 +162,19 @@ impl Transport {
     /// programs to ask for their versions, which takes it longer than all else that a run wants to know.
     pub async fn agree(&self) -> Result<ClientVersion, Failure> {
         if self.version.get().is_none() {
-            self.whole(Method::GET, "/_ping", ANSWER, Call::default()).await?;
+            self.whole(Method::GET, "/_ping", Call::default()).await?;
         }
         self.version.get().copied().ok_or_else(|| Failure::NotAnEngine(self.host.clone()))
     }
 
-    /// The whole answer to a request.
-    async fn whole(&self, method: Method, path: &str, limit: usize, call: Call) -> Result<impl Buf + use<>, Failure> {
-        let (head, body) = self.ask(method, path, limit, call).await?.into_parts();
-        let body = body.collect().await.map_err(|error| Failure::of_connection(&error, &self.host))?;
-        if head.status.is_success() { Ok(body.aggregate()) } else { Err(refusal(head.status, &body.to_bytes())) }
+    /// The whole answer to a request. Boxed, or the binary would have all of this once for each type of answer.
+    #[inline(never)]
+    fn whole<'a>(&'a self, method: Method, path: &'a str, call: Call) -> LocalBoxFuture<'a, Result<Bytes, Failure>> {
+        Box::pin(async move {
+            let (head, body) = self.ask(method, path, ANSWER, call).await?.into_parts();
+            let body = body.collect().await.map_err(|error| Failure::of_connection(&error, &self.host))?.to_bytes();
+            if head.status.is_success() { Ok(body) } else { Err(refusal(head.status, &body)) }
+        })
     }
 
     /// The answer to a request, without a version in its path as long as none is agreed on.
@@ -191,9 +212,8 @@ fn refusal(status: StatusCode, body: &[u8]) -> Failure {
     Failure::of_status(status.as_u16(), &refusal.and_then(|refusal| refusal.message).unwrap_or_default())
 }
 
-fn read<T: DeserializeOwned>(mut answer: impl Buf) -> Result<T, Failure> {
-    let length = answer.remaining();
-    serde_json::from_slice(&answer.copy_to_bytes(length)).map_err(|_| Failure::Garbled)
+fn read<T: DeserializeOwned>(answer: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(answer).map_err(|_| Failure::Garbled)
 }
 
 /// `1.41`

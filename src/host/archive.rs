@@ -175,8 +175,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Error {
         _ => (Kind::ImageNotFound, "give a tar of docker save, plain or gzip"),
     };
     let own = error.raw_os_error().is_some() || error.to_string() == file::IRREGULAR;
-    let reason = if own { error.to_string() } else { NO_ARCHIVE.to_owned() };
-    let reason = reason.split(" (os error").next().unwrap_or(&reason);
+    let reason = if own { file::reason(error) } else { NO_ARCHIVE.to_owned() };
     Error::new(kind, format!("image_archive cannot be read: {reason}; {cure}: `{}`", path.display()))
 }
 

@@ -34,12 +34,14 @@ pub async fn warn<E: Engine>(
     if replaced.is_empty() {
         return Ok(());
     }
+    // A list does not show them.
+    let unseen: Vec<_> = neighbours.iter().filter(|it| it.scanner.is_none()).map(|it| it.id.as_str()).collect();
+    let mut of_unseen = engine.dependencies(&unseen).await?.into_iter();
     let mut dependencies: Vec<(&str, Dependency)> = Vec::new();
     for neighbour in neighbours {
-        // A list does not show them.
         let of_neighbour = match &neighbour.scanner {
             Some(scanner) => scanner.dependencies.clone(),
-            None => engine.dependencies(&neighbour.id).await?,
+            None => of_unseen.next().unwrap_or_default(),
         };
         dependencies.extend(of_neighbour.into_iter().map(|it| (neighbour.name.as_str(), it)));
     }

@@ -197,7 +197,7 @@ fn pulls_always(request: &Request) -> bool {
 
 /// The error of a pull that failed: registry, image, and the likely cause.
 fn not_pulled(image: &ImageRef, failure: &Failure) -> Error {
-    if let Failure::Credentials(_) | Failure::SilentHelper { .. } = failure.root() {
+    if let Failure::Credentials(_) | Failure::SilentHelper { .. } | Failure::StoodStill(_) = failure.root() {
         return failure.clone().into();
     }
     // A pull and a look at the registry fail with the same words, but for these.

@@ -116,7 +116,7 @@ mod tests {
     use crate::engine::Failure;
     use crate::run::explorer::{engine, old, outcome, with_directories};
     use crate::scanner::observed::Status;
-    use crate::testing::request;
+    use crate::testing::{request, wait};
 
     const BOTH: &[&str] = &["scanner", "resources", "identity"];
     const RESOURCES: &[&str] = &["scanner", "resources"];
@@ -157,8 +157,7 @@ mod tests {
         if has_directory {
             std::fs::create_dir_all(&identity).unwrap();
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(async {
+        wait(async {
             let containers = status.map(|status| old(&directories, status, "no", false));
             let fake = engine(containers.into_iter().collect());
             let root_dir = fake.info().await.unwrap().root_dir;

@@ -10,7 +10,7 @@ use crate::engine::{Engine, Failure};
 use crate::scanner::desired::Request;
 use crate::scanner::observed::{Note, Observed, Status};
 use crate::scanner::values::restart_policy::RestartPolicy;
-use crate::testing::{parse, request};
+use crate::testing::{parse, request, wait};
 
 /// The directories of a scanner.
 fn directories() -> TempDir {
@@ -19,11 +19,6 @@ fn directories() -> TempDir {
         std::fs::create_dir_all(directories.path().join(name)).unwrap();
     }
     directories
-}
-
-/// Waits for `work`, while no time passes but that of the runtime's own clock.
-fn wait<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(work)
 }
 
 fn task(directories: &TempDir, options: &Value) -> Request {

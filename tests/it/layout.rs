@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["ansible", "error"]),
     ("testing", &["ansible", "scanner", "error"]),
-    ("ansible", &["run", "engine", "scanner", "values", "error", "secret", "testing"]),
+    ("ansible", &["run", "engine", "scanner", "values", "error", "secret", "file", "testing"]),
     ("run", &["engine", "host", "scanner", "values", "error", "secret", "file", "testing"]),
     ("engine", &["scanner", "values", "error", "secret", "file", "testing"]),
     ("host", &["scanner", "values", "error", "secret", "file", "testing"]),

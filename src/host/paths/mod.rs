@@ -18,6 +18,7 @@ use rustix::io::Errno;
 pub use self::create::{Made, create, set_mode};
 pub use self::purge::{Aside, is_unfinished, set_aside};
 use crate::error::{Error, Kind, Result};
+use crate::file;
 use crate::scanner::observation::OnHost;
 use crate::scanner::values::directory::{Directory, Mode};
 
@@ -81,8 +82,7 @@ pub fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (Kind::EngineError, "; free some space"),
         _ => (Kind::EngineError, ""),
     };
-    let reason = error.to_string();
-    let reason = reason.split(" (os error").next().unwrap_or(&reason).to_lowercase();
+    let reason = file::reason(error).to_lowercase();
     Error::new(kind, format!("cannot {what} a directory: {reason}{cure}: `{}`", path.display()))
 }
 

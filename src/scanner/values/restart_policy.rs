@@ -11,7 +11,7 @@ pub enum RestartPolicy {
     #[default]
     No,
     /// Start it again when it failed, at most this many times; 0 is without limit.
-    OnFailure(u32),
+    OnFailure(u64),
     /// Start it again, also when the engine starts.
     Always,
     /// Likewise, but not when someone stopped it.
@@ -30,7 +30,7 @@ impl RestartPolicy {
                 .strip_prefix("on-failure:")
                 .filter(|count| count.bytes().all(|b| b.is_ascii_digit()))
                 .and_then(|count| count.parse().ok())
-                .filter(|count| i32::try_from(*count).is_ok())
+                .filter(|count| i64::try_from(*count).is_ok())
                 .map(Self::OnFailure),
         };
         known.ok_or_else(|| {
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn reads_what_it_prints_and_nothing_else() {
-        for text in ["no", "always", "unless-stopped", "on-failure", "on-failure:3"] {
+        for text in ["no", "always", "unless-stopped", "on-failure", "on-failure:3", "on-failure:9223372036854775807"] {
             assert_eq!(RestartPolicy::parse(text).unwrap().to_string(), text);
         }
         assert_eq!(RestartPolicy::parse("on-failure:0").unwrap(), RestartPolicy::OnFailure(0));
@@ -71,7 +71,7 @@ mod tests {
             "on-failure:",
             "on-failure:x",
             "on-failure:+1",
-            "on-failure:4294967295",
+            "on-failure:9223372036854775808",
             "always:1",
         ] {
             assert!(RestartPolicy::parse(text).unwrap_err().message.ends_with(&format!("got: {text}")));

@@ -1,5 +1,7 @@
 //! Whatever surrounds the module attacks it: each case bounds the time, the CPU and the memory that it takes, and there is a line.
 
+mod answers;
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

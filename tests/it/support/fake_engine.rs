@@ -22,13 +22,29 @@ pub struct FakeEngine {
 impl FakeEngine {
     /// Listens; answers 404 to everything.
     pub fn new() -> Self {
+        Self::serving(serve)
+    }
+
+    /// Writes `head` and then `rest` again and again, whatever it is asked.
+    pub fn endless(head: &'static str, rest: &'static str) -> Self {
+        Self::serving(move |mut client, _| {
+            client.read_exact(&mut [0])?;
+            client.write_all(head.as_bytes())?;
+            let many = rest.repeat(4096);
+            loop {
+                client.write_all(many.as_bytes())?;
+            }
+        })
+    }
+
+    fn serving(serve: impl Fn(UnixStream, &Mutex<Answers>) -> io::Result<()> + Clone + Send + 'static) -> Self {
         let nothing: Answers = Box::new(|_, _| (404, br#"{"message": "page not found"}"#.to_vec()));
         let engine = Self { directory: TempDir::new().unwrap(), answers: Arc::new(Mutex::new(nothing)) };
         let listener = UnixListener::bind(engine.directory.path().join("docker.sock")).unwrap();
         let answers = Arc::clone(&engine.answers);
         thread::spawn(move || {
             for client in listener.incoming() {
-                let (client, answers) = (client.unwrap(), Arc::clone(&answers));
+                let (client, answers, serve) = (client.unwrap(), Arc::clone(&answers), serve.clone());
                 // A client that goes away in the middle is no error.
                 thread::spawn(move || serve(client, &answers));
             }
