@@ -65,6 +65,8 @@ mod neighbours;
 #[cfg(test)]
 mod networks;
 #[cfg(test)]
+mod notice;
+#[cfg(test)]
 mod overcommit;
 #[cfg(test)]
 mod pages;
