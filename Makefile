@@ -52,7 +52,7 @@ benchmark: ## Measure what runs cost, beside community.docker's docker_container
 	@tests/setup/build-module
 	@tests/benchmark/run
 
-fuzz: ## Feed the module with what a coverage-guided fuzzer finds (SECONDS=60 for each of two targets)
+fuzz: ## Feed the module with what a coverage-guided fuzzer finds (SECONDS=60 for each of three targets)
 	@tests/setup/install-requirements rust fuzzer
 	@tests/fuzz/run $(SECONDS)
 

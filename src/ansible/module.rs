@@ -36,7 +36,7 @@ const LONGEST_TIMEOUT: i64 = 86_400;
 pub fn answer(path: &Path) -> Reply {
     guarded(|| {
         let runtime = process::harden().map_err(|error| {
-            Error::new(Kind::Internal, format!("cannot start the runtime: {}", file::reason(&error)))
+            Error::new(Kind::EngineError, format!("cannot start the runtime: {}", file::reason(&error)))
         })?;
         Invocation::read(path).map(|invocation| call(&runtime, &invocation, Path::new(syslog::SOCKET)))
     })

@@ -14,9 +14,23 @@ use serde_json::Value;
 /// More of anything than a container has: few bytes of an answer must not become many in memory.
 const MOST: usize = 1 << 12;
 
+/// More networks than a container is on: a successor is connected to each.
+const MOST_NETWORKS: usize = 1 << 8;
+
 /// Reads a list that may be missing; one that is longer than any engine makes it is refused.
 pub fn few<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<T>>, D::Error> {
     Option::<Few<T>>::deserialize(deserializer).map(|few| few.map(|Few(all)| all))
+}
+
+/// The same for what has names.
+fn few_named<'de, T: Deserialize<'de>, D: Deserializer<'de>, const MOST: usize>(
+    deserializer: D,
+) -> Result<Option<BTreeMap<String, T>>, D::Error> {
+    let named = Option::<BTreeMap<String, T>>::deserialize(deserializer)?;
+    if named.as_ref().is_some_and(|named| named.len() > MOST) {
+        return Err(serde::de::Error::custom("too many"));
+    }
+    Ok(named)
 }
 
 struct Few<T>(Vec<T>);
@@ -93,6 +107,7 @@ pub struct Config {
     /// The image as it was named.
     pub image: Option<String>,
     pub env: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "few_named::<_, _, MOST>")]
     pub labels: Option<BTreeMap<String, String>>,
     /// Made without any network.
     pub network_disabled: Option<bool>,
@@ -160,6 +175,7 @@ pub struct MountPoint {
 #[serde(rename_all = "PascalCase")]
 pub struct NetworkSettings {
     /// By the name of the network.
+    #[serde(default, deserialize_with = "few_named::<_, _, MOST_NETWORKS>")]
     pub networks: Option<BTreeMap<String, Option<Endpoint>>>,
 }
 

@@ -18,6 +18,9 @@ use crate::scanner::values::restart_policy::RestartPolicy;
 /// More operations than any replacement or rollback takes.
 const MOST: usize = 64;
 
+/// How often the engine may confirm one operation of which then nothing is to be seen.
+const SAME: usize = 8;
+
 /// The context of the error that made a replacement fail, when a signal ended the run as well.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted by a signal")]
@@ -34,6 +37,8 @@ struct Way {
     cause: Option<anyhow::Error>,
     /// Whether a new container under its temporary name may be incomplete, and must be created again.
     incomplete: bool,
+    /// The last operation that the engine confirmed, and how often in a row.
+    confirmed: Option<(Operation, usize)>,
 }
 
 /// An operation that failed; `None`: the containers could not be observed.
@@ -45,6 +50,13 @@ struct Stuck {
 impl Way {
     fn goal(&self) -> Goal {
         self.forward.clone().unwrap_or_else(|| Goal::RollBack(self.back.clone()))
+    }
+
+    /// Notes that the engine confirmed `operation`; whether it may go on like that.
+    fn confirm(&mut self, operation: &Operation) -> bool {
+        let before = self.confirmed.take().filter(|(last, _)| last == operation).map_or(0, |(_, count)| count);
+        self.confirmed = Some((operation.clone(), before + 1));
+        before + 1 < SAME
     }
 
     fn set(&mut self, goal: Goal) {
@@ -100,17 +112,13 @@ impl<E: Engine> Executor<'_, E> {
             _ => Tries::forward(self.timeout),
         };
         let back = RollBack { note: self.note.clone(), may_start, ..RollBack::default() };
-        let mut way = Way { forward: None, tries, back, cause: None, incomplete };
+        let mut way = Way { forward: None, tries, back, cause: None, incomplete, confirmed: None };
         way.set(goal);
         let mut left = MOST;
         loop {
             left -= 1;
             if left == 0 {
-                let message = format!(
-                    "the engine confirms calls that have no effect; see its log, restart it, then run the task again: `{}`",
-                    self.request.name
-                );
-                return Err(Error::new(Kind::EngineError, message).into());
+                return Err(self.has_no_effect().into());
             }
             match self.advance(&mut way).await {
                 Ok(None) if !way.goal().is_reached(&self.seen) => {
@@ -122,6 +130,7 @@ impl<E: Engine> Executor<'_, E> {
                     return Err(Error::new(Kind::EngineError, message).into());
                 }
                 Ok(None) => break,
+                Ok(Some(operation)) if !way.confirm(&operation) => return Err(self.has_no_effect().into()),
                 Ok(Some(operation)) => {
                     way.set(way.goal().after(&operation));
                     // A container that was removed only to be created again is no progress.
@@ -137,6 +146,14 @@ impl<E: Engine> Executor<'_, E> {
             Some(cause) if self.interrupt.check().is_err() => Err(cause.context(Interrupted)),
             Some(cause) => Err(cause),
         }
+    }
+
+    fn has_no_effect(&self) -> Error {
+        let message = format!(
+            "the engine confirms calls that have no effect; see its log, restart it, then run the task again: `{}`",
+            self.request.name
+        );
+        Error::new(Kind::EngineError, message)
     }
 
     /// Observes the containers and does the next operation; `None`: nothing is left to do.

@@ -1,5 +1,5 @@
-//! Any answer of an engine is survived. An input is four bytes, and the body of what is answered to one kind of request: the
-//! task, the kind, the status, and whether an interrupted replacement is there.
+//! Any answer of an engine is survived. An input is five bytes, and the body of what is answered to one kind of request: the
+//! task, the kind, the status, whether an interrupted replacement is there, and how often the body is repeated.
 
 #![no_main]
 
@@ -15,6 +15,9 @@ use support::{ANSWERS, FakeEngine, healthy, healthy_status, kind, shows};
 
 /// Instead of a healthy engine's, which is as likely as all of them.
 const STATUSES: [u16; 8] = [200, 201, 204, 304, 404, 409, 500, 503];
+
+/// The most bytes of an answer.
+const MOST: usize = 4 << 20;
 
 /// The secrets of [`TASKS`].
 const SECRETS: [&str; 3] = ["21808056913299", "proxy-password", "my-value"];
@@ -51,11 +54,14 @@ static TASKS: LazyLock<Vec<Value>> = LazyLock::new(|| {
 });
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
-    let [task, broken, status, interrupted, body @ ..] = input else { return };
+    let [task, broken, status, interrupted, times, body @ ..] = input else { return };
     let engine = ENGINE.lock().unwrap();
     let broken = ANSWERS[usize::from(*broken) % ANSWERS.len()];
     let status = STATUSES.get(usize::from(*status) % (2 * STATUSES.len())).copied();
-    let (interrupted, body) = (interrupted % 4 == 0, body.to_vec());
+    let interrupted = interrupted % 4 == 0;
+    // More than any answer but a list may have.
+    let times = (1 << (times % 16)).min(MOST / body.len().max(1)).max(1);
+    let body = body.repeat(times);
     engine.answer(move |method, path| {
         if !interrupted && (path.contains(".qcss-new") || path.contains(".qcss-old")) {
             return (404, br#"{"message": "No such container"}"#.to_vec());

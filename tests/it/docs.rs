@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use qcss_scanner::ansible::options::{self, Default, INFO_OPTIONS, OPTIONS, Opt, TASK_ONLY};
 use qcss_scanner::error::Kind;
@@ -231,4 +232,23 @@ fn json_type(value: &Value) -> &'static str {
         Value::Array(_) => "list",
         _ => "dict",
     }
+}
+
+/// What the page on security says of its tests is what there is.
+#[test]
+fn the_page_on_security_counts_its_tests() {
+    let list = Command::new(std::env::current_exe().unwrap()).arg("--list").output().unwrap();
+    let list = String::from_utf8(list.stdout).unwrap();
+    let count = |modules: &[&str]| {
+        let is_of = |test: &&str| modules.iter().any(|module| test.starts_with(&format!("{module}::")));
+        list.lines().filter_map(|line| line.strip_suffix(": test")).filter(is_of).count()
+    };
+    let (attacks, secrets, paths) =
+        (count(&["attacks"]), count(&["disguises", "canaries"]), count(&["paths", "locks"]));
+    let expected = format!(
+        "`tests/it/attacks` has {attacks} cases of these, `tests/it/disguises.rs` and `tests/it/canaries.rs` {secrets} of secrets, \
+         `tests/it/paths.rs` and `tests/it/locks.rs` {paths} of paths and locks"
+    );
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/security.md")).unwrap();
+    assert!(page.split_whitespace().collect::<Vec<_>>().join(" ").contains(&expected), "{expected}");
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rstest::rstest;
 use tempfile::TempDir;
+use tokio::net::{UnixSocket, UnixStream};
 
 use super::super::{Docker, Engine, Failure};
 use super::*;
@@ -132,6 +133,44 @@ fn what_does_not_tell_its_version_is_not_an_engine(#[case] answer: &str) {
     let name = name();
     let failure = block_on(docker.containers(&[&name])).unwrap_err();
     assert!(matches!(failure, Failure::NotAnEngine(_)), "{failure}");
+}
+
+/// More programs wait for the engine than it lets wait: a little later there is room.
+#[test]
+fn a_full_backlog_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("docker.sock");
+    let docker = |timeout| {
+        let host = DockerHost::parse(Some(&format!("unix://{}", path.display())), None).unwrap();
+        Docker::new(host, timeout)
+    };
+    block_on(async {
+        let socket = UnixSocket::new_stream().unwrap();
+        socket.bind(&path).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(client) = UnixStream::connect(&path).await {
+            waiting.push(client);
+        }
+        let failure = docker(Duration::from_millis(100)).image("a").await.unwrap_err();
+        assert!(matches!(failure, Failure::Silent(_)), "{failure}");
+
+        let listener = listener.into_std().unwrap();
+        listener.set_nonblocking(false).unwrap();
+        thread::spawn(move || {
+            thread::sleep(Duration::from_millis(50));
+            for mut stream in listener.incoming().map(Result::unwrap) {
+                thread::spawn(move || {
+                    stream.set_nonblocking(false).unwrap();
+                    // Those who only wait send nothing.
+                    stream.read_exact(&mut [0]).unwrap();
+                    stream.write_all(&ok(IMAGE)).unwrap();
+                });
+            }
+        });
+        let image = docker(Duration::from_secs(20)).image("a").await;
+        assert_eq!(image.unwrap().unwrap().id, "sha256:1");
+    });
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::{bounded, task};
+use super::{MEMORY_OF_ANSWERS, bounded, bounded_by, task};
 use crate::support::{Engine, FakeEngine, Module, healthy, healthy_status, kind};
 
 /// A healthy engine, but for what `other` answers to a path.
@@ -41,25 +41,45 @@ fn container(field: &str, value: Value) -> Vec<u8> {
 }
 
 const SMALL: &str = r#"{"Id":"1","Names":["/a"],"Mounts":[]}"#;
+const MOUNT: &str = r#"{"Source":"/a","Destination":"/b"}"#;
 
 #[rstest]
+#[case::a_million_containers(list(SMALL, 1_000_000), "the engine's answer is too large")]
 #[case::small_containers(list(SMALL, 100_000), "the engine's answer is too large")]
+#[case::mounts(format!("[{{\"Id\":\"1\",\"Mounts\":[{}]}}]", vec![MOUNT; 900_000].join(",")).into_bytes(), "the engine's answer is too large")]
+#[case::empty_mounts(format!("[{{\"Id\":\"1\",\"Mounts\":[{}]}}]", vec!["{}"; 10_000_000].join(",")).into_bytes(), "the engine's answer is too large")]
+#[case::mounts_of_many(list(&format!("{{\"Id\":\"1\",\"Mounts\":[{}]}}", vec![MOUNT; 1000].join(",")), 900), "the engine's answer is too large")]
+#[case::names(format!("[{{\"Id\":\"1\",\"Names\":[{}]}}]", vec!["\"\""; 10_000_000].join(",")).into_bytes(), "the engine's answer is too large")]
 #[case::deep([vec![b'['; 1 << 18], vec![b']'; 1 << 18]].concat(), "cannot parse the engine's answer")]
 #[case::deep_in_a_field(format!("[{{\"Id\":\"1\",\"X\":{}}}]", "[".repeat(1 << 18) + &"]".repeat(1 << 18)).into_bytes(), "")]
+#[case::one_text(format!("[\"{}\"]", "x".repeat(40 << 20)).into_bytes(), "the engine's answer is too large")]
+#[case::one_large_text(format!("[{{\"Id\":\"{}\"}}]", "x".repeat(31 << 20)).into_bytes(), "")]
 fn a_list_is_bounded(#[case] body: Vec<u8>, #[case] words: &str) {
     let engine = engine(move |path| (path == "/containers/json").then(|| body.clone()));
     for module in [info(&engine), task(&engine).check(), task(&engine)] {
-        let reply = bounded(module);
+        let reply = bounded(module.arg("timeout", 10));
         let message = reply["msg"].as_str().unwrap();
         assert!(message.contains(words), "{message}");
     }
 }
 
+/// As much as any host has is not too much.
+#[test]
+fn a_long_list_is_read() {
+    let entry = format!(r#"{{"Id":"{0}","Names":["/{0}"],"State":"running","Mounts":[{MOUNT}]}}"#, "a".repeat(64));
+    let engine = engine(move |path| (path == "/containers/json").then(|| list(&entry, 30_000)));
+    bounded(info(&engine)).unchanged();
+}
+
 #[rstest]
 #[case::too_large("/Config/Cmd", json!("x".repeat(1 << 20)), "the engine's answer is too large")]
+#[case::variables("/Config/Env", (0..30_000).map(|at| format!("VARIABLE_{at}=value-{at}")).collect(), "")]
+#[case::variables_of_one_value("/Config/Env", vec!["A=canary"; 80_000].into(), "")]
+#[case::labels("/Config/Labels", (0..40_000).map(|at| (at.to_string(), json!("x"))).collect(), "cannot parse the engine's answer")]
 #[case::mounts("/Mounts", vec![json!({}); 300_000].into(), "cannot parse the engine's answer")]
 #[case::asked_mounts("/HostConfig/Mounts", vec![json!({}); 300_000].into(), "cannot parse the engine's answer")]
 #[case::anything("/Args", vec![json!(0); 400_000].into(), "")]
+#[case::networks("/NetworkSettings/Networks", (0..40_000).map(|at| (at.to_string(), json!({}))).collect(), "cannot parse the engine's answer")]
 fn a_container_is_bounded(#[case] field: &str, #[case] value: Value, #[case] words: &str) {
     let body = container(field, value);
     let engine = engine(move |path| {
@@ -69,7 +89,7 @@ fn a_container_is_bounded(#[case] field: &str, #[case] value: Value, #[case] wor
     });
     let task = || task(&engine).arg("name", "rich").arg("image", "qualys/qcsa:rich");
     for module in [info(&engine), task().check(), task()] {
-        let reply = bounded(module);
+        let reply = bounded_by(MEMORY_OF_ANSWERS, module);
         let message = reply["msg"].as_str().unwrap();
         assert!(message.contains(words), "{message}");
     }
@@ -92,6 +112,7 @@ fn a_neighbour_with_many_variables_costs_little() {
     "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nTransfer-Encoding: chunked\r\n\r\n",
     "1;aaaaaaaaaaaa\r\n \r\n"
 )]
+#[case::of_no_length("HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\n\r\n", "  ")]
 #[case::of_information("", "HTTP/1.1 100 Continue\r\n\r\n")]
 fn an_answer_without_an_end_has_one(#[case] head: &'static str, #[case] rest: &'static str) {
     let engine = FakeEngine::endless(head, rest);

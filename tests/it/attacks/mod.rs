@@ -20,14 +20,21 @@ use crate::support::{Engine, FakeEngine, Module, Reply, Scanner};
 const TIME: Duration = Duration::from_secs(15);
 /// The most CPU seconds.
 const CPU: u32 = 10;
-/// The most memory; the kernel refuses more address space, and the module has its line all the same.
+/// The most memory in MiB; the kernel refuses more address space, and the module has its line all the same.
 const MEMORY: u32 = 64;
+/// The same for large answers, which the release reads in 64: a debug build maps more, and takes more for the same.
+const MEMORY_OF_ANSWERS: u32 = 96;
 
 /// Runs `module` with these limits.
 #[track_caller]
 fn bounded(module: Module) -> Reply {
+    bounded_by(MEMORY, module)
+}
+
+#[track_caller]
+fn bounded_by(memory: u32, module: Module) -> Reply {
     let begin = Instant::now();
-    let reply = module.with_address_space(MEMORY).with_cpu_seconds(CPU).run();
+    let reply = module.with_address_space(memory).with_cpu_seconds(CPU).run();
     assert!(begin.elapsed() < TIME, "{:?}", begin.elapsed());
     reply
 }
@@ -219,6 +226,16 @@ fn there_is_a_line_under_any_limit(#[case] limit: &str) {
     } else {
         changed.run().changed();
     }
+}
+
+/// However few there are, what is missing is called by its name.
+#[rstest]
+fn too_few_descriptors_are_called_so(#[values(4, 5, 6, 7, 8, 9, 10, 11, 12, 13)] count: u32) {
+    let scanner = Scanner::new(Engine::shared());
+    scanner.by_hand(&[]);
+    let module = scanner.module().arg("memory", "64M").under_with_a_pipe(&format!("ulimit -n {count}"));
+    let reply = module.start().finish().unwrap();
+    assert!(!reply.failed() || reply["msg"].as_str().unwrap().contains("too many open files"), "{reply:#?}");
 }
 
 #[rstest]
