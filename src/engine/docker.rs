@@ -176,7 +176,7 @@ impl Engine for Docker {
         self.look_up_image(name).await
     }
 
-    async fn registry_digest(&self, image: &ImageRef, user: Option<&Credentials>) -> Result<String, Failure> {
+    async fn registry_digest(&self, image: &ImageRef, user: Option<&Credentials>) -> Result<Option<String>, Failure> {
         self.ask_registry(image, user).await
     }
 

@@ -22,12 +22,13 @@ use super::{DockerHost, Engine, Failure, Info, Listed, LocalImage};
 use crate::scanner::admission::Neighbour;
 use crate::scanner::dependency::Dependency;
 use crate::scanner::desired::Desired;
+use crate::scanner::engine_traits::EngineTraits;
 use crate::scanner::observed::{Note, Observed};
 use crate::scanner::operation::Update;
 use crate::scanner::policy::Credentials;
 use crate::scanner::values::compression::Compression;
 use crate::scanner::values::directory::Owner;
-use crate::scanner::values::image::ImageRef;
+use crate::scanner::values::image::{ImageRef, Store};
 use crate::scanner::values::mount;
 use crate::scanner::values::name::Name;
 use crate::scanner::values::restart_policy::RestartPolicy;
@@ -226,8 +227,9 @@ fn refusal() -> Failure {
 /// What an engine says of itself; each test has one of its own.
 pub fn info() -> Info {
     Info {
-        labels_enforced: false,
-        swap_accounting: true,
+        traits: EngineTraits::default(),
+        limits_cpus: true,
+        store: Store::Graph,
         cpus: 64,
         memory: 1 << 40,
         rootless: false,
@@ -263,9 +265,9 @@ impl Engine for Fake {
         Ok(Some(image_of(name)))
     }
 
-    async fn registry_digest(&self, _: &ImageRef, _: Option<&Credentials>) -> Result<String, Failure> {
+    async fn registry_digest(&self, _: &ImageRef, _: Option<&Credentials>) -> Result<Option<String>, Failure> {
         self.reachable()?;
-        Ok("sha256:newest".to_owned())
+        Ok(Some("sha256:newest".to_owned()))
     }
 
     async fn network(&self, _: &str) -> Result<Option<String>, Failure> {

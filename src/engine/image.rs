@@ -84,7 +84,12 @@ impl Docker {
         }
     }
 
-    pub(super) async fn ask_registry(&self, image: &ImageRef, user: Option<&Credentials>) -> Result<String, Failure> {
+    /// `None`: the engine has no such call, as Podman has none.
+    pub(super) async fn ask_registry(
+        &self,
+        image: &ImageRef,
+        user: Option<&Credentials>,
+    ) -> Result<Option<String>, Failure> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Distribution {
@@ -98,8 +103,10 @@ impl Docker {
         let path = format!("/distribution/{image}/json");
         let user = credentials::header(image.registry(), user, self.timeout).await?;
         let asking = self.transport.get_for::<Distribution>(&path, user);
-        let found = self.ask(&format!("get the digest of image `{image}` from its registry"), asking).await?;
-        Ok(found.descriptor.digest.unwrap_or_default())
+        match self.ask(&format!("get the digest of image `{image}` from its registry"), asking).await {
+            Err(failure) if failure.is_not_found() && self.transport.is_podman() => Ok(None),
+            found => Ok(Some(found?.descriptor.digest.unwrap_or_default())),
+        }
     }
 
     /// Docker does from 23 on, every Podman does.

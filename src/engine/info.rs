@@ -5,15 +5,19 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::{Docker, Failure};
+use crate::scanner::engine_traits::{EngineTraits, SwapLimits};
 use crate::scanner::values::directory::Owner;
+use crate::scanner::values::image::Store;
 
 /// The properties of an engine and its host.
 #[derive(Debug, Clone)]
 pub struct Info {
-    /// Whether the engine labels mounts, so that a missing `z` matters.
-    pub labels_enforced: bool,
-    /// Whether the engine can limit swap.
-    pub swap_accounting: bool,
+    /// What decides whether something is a difference.
+    pub traits: EngineTraits,
+    /// Whether the engine can limit CPUs: else it refuses a container with such a limit.
+    pub limits_cpus: bool,
+    /// Where the engine keeps its images, which decides what their ids are.
+    pub store: Store,
     /// The number of the host's CPUs.
     pub cpus: u32,
     /// The host's memory in bytes.
@@ -38,7 +42,10 @@ impl Docker {
             #[serde(rename = "NCPU")]
             cpus: Option<u32>,
             mem_total: Option<u64>,
+            memory_limit: Option<bool>,
             swap_limit: Option<bool>,
+            cpu_cfs_quota: Option<bool>,
+            driver_status: Option<Vec<Vec<String>>>,
             security_options: Option<Vec<String>>,
             docker_root_dir: Option<String>,
             name: Option<String>,
@@ -47,19 +54,49 @@ impl Docker {
         let has = |name: &str| answer.security_options.iter().flatten().any(|option| option.contains(name));
         let root_dir = answer.docker_root_dir.unwrap_or_default();
         let rootless = has("name=rootless");
+        let is_containerd = |pair: &Vec<String>| pair.iter().any(|text| text.starts_with(CONTAINERD));
+        let store =
+            if answer.driver_status.iter().flatten().any(is_containerd) { Store::Containerd } else { Store::Graph };
+        let is_podman = self.transport.is_podman();
         Ok(Info {
-            labels_enforced: has("name=selinux"),
+            traits: EngineTraits {
+                labels_enforced: has("name=selinux"),
+                limits_memory: answer.memory_limit.unwrap_or(true),
+                swap: match answer.swap_limit {
+                    Some(false) => SwapLimits::Discarded,
+                    _ if is_podman => SwapLimits::Limited,
+                    _ => SwapLimits::Any,
+                },
+                updates_limits: is_podman && self.has_update().await?,
+            },
+            limits_cpus: answer.cpu_cfs_quota.unwrap_or(true),
+            store,
             rootless,
             directory_owner: directory_owner(&root_dir, rootless, has("name=userns")),
             socket: self.transport.host().socket().to_owned(),
             memory: answer.mem_total.unwrap_or(u64::MAX),
-            swap_accounting: answer.swap_limit.unwrap_or(true),
             cpus: answer.cpus.unwrap_or(u32::MAX),
             root_dir,
             host_name: answer.name.unwrap_or_default(),
         })
     }
 }
+
+impl Docker {
+    /// Whether Podman has the call that changes the limits of a container as it is: older ones do not know the path. The
+    /// container that is asked for does not exist.
+    async fn has_update(&self) -> Result<bool, Failure> {
+        let path = "/containers/qcss_scanner.no-such-container/update";
+        match self.transport.post::<serde_json::Value>(path, &serde_json::json!({})).await {
+            Err(Failure::NotFound(message)) => Ok(message.contains("no such container")),
+            Ok(_) | Err(Failure::Refused { .. } | Failure::Conflict(_)) => Ok(true),
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+/// How the status of an engine begins that keeps its images in containerd.
+const CONTAINERD: &str = "io.containerd.snapshotter.";
 
 /// The root of the containers. The directory of an engine with remapped users ends with them: `/var/lib/docker/100000.100000`.
 fn directory_owner(root_dir: &str, rootless: bool, remapped: bool) -> Owner {

@@ -76,7 +76,7 @@ pub trait Engine {
     async fn image(&self, name: &str) -> Result<Option<LocalImage>, Failure>;
 
     /// The digest that the registry has for `image` now; nothing is fetched.
-    async fn registry_digest(&self, image: &ImageRef, user: Option<&Credentials>) -> Result<String, Failure>;
+    async fn registry_digest(&self, image: &ImageRef, user: Option<&Credentials>) -> Result<Option<String>, Failure>;
 
     /// The id of the engine's network that is called exactly `name`; `None` when there is none.
     async fn network(&self, name: &str) -> Result<Option<String>, Failure>;

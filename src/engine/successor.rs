@@ -23,6 +23,9 @@ use crate::scanner::volume::MANAGED;
 /// The characters of an id's short form.
 const SHORT_ID: usize = 12;
 
+/// The seconds between SIGTERM and SIGKILL that every container has on Podman.
+const PODMANS_STOP_TIMEOUT: i64 = 10;
+
 /// The fields of `Config` that an image brings, beside its labels.
 const FROM_IMAGE: &[&str] =
     &["User", "ExposedPorts", "Cmd", "Healthcheck", "WorkingDir", "Entrypoint", "StopSignal", "Shell"];
@@ -70,7 +73,7 @@ pub fn successor(
     engine: OnEngine<'_>,
 ) -> Successor {
     let moves = desired.network.as_ref().is_some_and(|network| !old.is_on(network));
-    let mut body = carried_config(object(inspected, "Config"), image, &old.id);
+    let mut body = carried_config(object(inspected, "Config"), image, old);
     if has_borrowed_hostname(old, inspected, moves, engine.host_name) {
         body.remove("Hostname");
         body.remove("Domainname");
@@ -125,7 +128,7 @@ pub fn successor(
 }
 
 /// The old one's own configuration without what its image brought.
-fn carried_config(mut config: Fields, image: Option<&Value>, id: &str) -> Fields {
+fn carried_config(mut config: Fields, image: Option<&Value>, old: &Observed) -> Fields {
     config.retain(|field, _| !NOT_CARRIED.contains(&field.as_str()));
     let command = config.get("Cmd").cloned();
     for field in FROM_IMAGE {
@@ -134,6 +137,10 @@ fn carried_config(mut config: Fields, image: Option<&Value>, id: &str) -> Fields
         let own =
             image.and_then(|image| own(value, by_meaning(field, image.get(*field).unwrap_or(&Value::Null)), field));
         put(&mut config, field, own);
+    }
+    // Podman reports what it takes when nothing is said.
+    if old.podman && config.get("StopTimeout").and_then(Value::as_i64) == Some(PODMANS_STOP_TIMEOUT) {
+        config.remove("StopTimeout");
     }
     if config.contains_key("Entrypoint") {
         // With an entrypoint of its own the engine takes no command from the image.
@@ -148,7 +155,7 @@ fn carried_config(mut config: Fields, image: Option<&Value>, id: &str) -> Fields
         });
     });
     let hostname = config.get("Hostname").and_then(Value::as_str).unwrap_or_default();
-    if is_short(hostname, id) {
+    if is_short(hostname, &old.id) {
         config.remove("Hostname");
     }
     config

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::error::{Error, Kind, Result};
 use crate::file;
 use crate::scanner::values::compression::{Compression, LONGEST_MAGIC};
-use crate::scanner::values::image::ImageRef;
+use crate::scanner::values::image::{ImageRef, Store};
 
 /// The bytes of one piece of the stream to the engine.
 const PIECE: usize = 256 << 10;
@@ -69,10 +69,19 @@ pub fn open(path: &Path) -> Result<impl Stream<Item = io::Result<Bytes>> + Send 
     }))
 }
 
-/// The compression of the archive at `path`. Fails unless the archive contains `image`, where it can be looked into.
-pub fn check(path: &Path, image: &ImageRef) -> Result<Compression> {
-    let (compression, content) = look_into(path, image).map_err(|error| unreadable(path, &error))?;
-    let Some(content) = content.filter(|content| !content.has(image)) else { return Ok(compression) };
+/// The compression of the archive at `path`. Fails unless the archive contains `image`, as an engine with this `store` names it,
+/// where it can be looked into.
+pub fn check(path: &Path, image: &ImageRef, store: Store) -> Result<Compression> {
+    let (compression, content) = look_into(path, image, store).map_err(|error| unreadable(path, &error))?;
+    let Some(content) = content.filter(|content| !content.has(image, store)) else { return Ok(compression) };
+    if content.has(image, store.other()) {
+        let message = format!(
+            "image_archive `{}` contains the image, but in this engine's store it has another id, {}; give that one, or name:tag: `{image}`",
+            path.display(),
+            content.ids(store).map(|id| format!("sha256:{id}")).collect::<Vec<_>>().join(" or ")
+        );
+        return Err(Error::new(Kind::ImageNotFound, message));
+    }
     let mut names: Vec<_> = content.images.iter().flat_map(Image::names).collect();
     names.sort_unstable(); // docker save writes them in any order
     let more = names.len().saturating_sub(NAMED);
@@ -106,12 +115,12 @@ fn compression_of(file: &mut BufReader<File>) -> io::Result<Compression> {
 }
 
 /// `None`: the archive cannot be looked into.
-fn look_into(path: &Path, image: &ImageRef) -> io::Result<(Compression, Option<Content>)> {
+fn look_into(path: &Path, image: &ImageRef, store: Store) -> io::Result<(Compression, Option<Content>)> {
     let mut file = BufReader::new(file::open(path)?);
     let compression = compression_of(&mut file)?;
     let content = match compression {
-        Compression::None => Some(read(&mut file, image)?),
-        Compression::Gzip => Some(read(&mut MultiGzDecoder::new(file), image)?),
+        Compression::None => Some(read(&mut file, image, store)?),
+        Compression::Gzip => Some(read(&mut MultiGzDecoder::new(file), image, store)?),
         Compression::Bzip2 | Compression::Xz | Compression::Zstd => None,
     };
     Ok((compression, content))
@@ -119,7 +128,7 @@ fn look_into(path: &Path, image: &ImageRef) -> io::Result<(Compression, Option<C
 
 /// Reads until `image` is found. `manifest.json` and `index.json`, where there is one, may come in any order and last, and are
 /// called `./manifest.json` and so on where somebody has packed the archive again.
-fn read(archive: &mut dyn Read, image: &ImageRef) -> io::Result<Content> {
+fn read(archive: &mut dyn Read, image: &ImageRef, store: Store) -> io::Result<Content> {
     let (mut content, mut is_listed) = (Content::default(), false);
     // An entry that only gives the next one its long name may be of any length, and is read whole unless entries are raw.
     for entry in tar::Archive::new(archive).entries()?.raw(true) {
@@ -134,7 +143,7 @@ fn read(archive: &mut dyn Read, image: &ImageRef) -> io::Result<Content> {
             content.images = serde_json::from_reader(json)?;
             is_listed = true;
         }
-        if is_listed && content.has(image) {
+        if is_listed && content.has(image, store) {
             break;
         }
     }
@@ -142,15 +151,23 @@ fn read(archive: &mut dyn Read, image: &ImageRef) -> io::Result<Content> {
 }
 
 impl Content {
-    fn has(&self, wanted: &ImageRef) -> bool {
+    fn has(&self, wanted: &ImageRef, store: Store) -> bool {
         if wanted.is_id() {
             let digits = wanted.as_str().trim_start_matches("sha256:");
-            let manifests = self.manifests.iter().map(|digest| digest.trim_start_matches("sha256:"));
-            return self.images.iter().map(Image::id).chain(manifests).any(|id| id.starts_with(digits));
+            return self.ids(store).any(|id| id.starts_with(digits));
         }
         let (wanted, mut tags) =
             (wanted.familiar(), self.images.iter().filter_map(|it| it.repo_tags.as_ref()).flatten());
         tags.any(|tag| ImageRef::parse(tag).is_ok_and(|tag| tag.familiar() == wanted))
+    }
+}
+
+impl Content {
+    /// The ids of the images to an engine with this `store`, as far as the archive tells: an old one has no `index.json`.
+    fn ids(&self, store: Store) -> impl Iterator<Item = &str> {
+        let configs = self.images.iter().filter(move |_| store == Store::Graph).map(Image::id);
+        let manifests = self.manifests.iter().filter(move |_| store == Store::Containerd);
+        configs.chain(manifests.map(|digest| digest.trim_start_matches("sha256:")))
     }
 }
 
@@ -211,21 +228,38 @@ mod tests {
     }
 
     #[rstest]
-    #[case::tag("qualys/qcsa:1", true)]
-    #[case::familiar("docker.io/qualys/qcsa:1", true)]
-    #[case::config("b2b2b2b2b2b2", true)]
-    #[case::manifest("sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1", true)]
-    #[case::short_manifest("a1a1a1a1a1a1", true)]
-    #[case::other_tag("qualys/qcsa:2", false)]
-    #[case::other_id("c3c3c3c3c3c3", false)]
-    fn an_image_goes_by_its_tag_its_config_or_its_manifest(#[case] image: &str, #[case] held: bool) {
+    #[case::tag("qualys/qcsa:1", true, true)]
+    #[case::familiar("docker.io/qualys/qcsa:1", true, true)]
+    #[case::config("b2b2b2b2b2b2", true, false)]
+    #[case::manifest("sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1", false, true)]
+    #[case::short_manifest("a1a1a1a1a1a1", false, true)]
+    #[case::other_tag("qualys/qcsa:2", false, false)]
+    #[case::other_id("c3c3c3c3c3c3", false, false)]
+    fn an_image_goes_by_its_tag_or_by_its_id_in_the_store(
+        #[case] image: &str,
+        #[case] in_graph: bool,
+        #[case] in_containerd: bool,
+    ) {
         let image = ImageRef::parse(image).unwrap();
+        let stores = [(Store::Graph, in_graph), (Store::Containerd, in_containerd)];
         let mut turned = entries();
         turned.reverse();
         for (entries, prefix) in [(entries(), ""), (entries(), "./"), (turned, "./")] {
-            let checked = check(archive(&entries, prefix).path(), &image);
-            assert_eq!(checked.is_ok(), held, "{checked:?}");
+            for (store, held) in stores {
+                let checked = check(archive(&entries, prefix).path(), &image, store);
+                assert_eq!(checked.is_ok(), held, "{checked:?}");
+            }
         }
+    }
+
+    #[test]
+    fn the_id_in_the_other_store_is_told() {
+        let archive = archive(&entries(), "");
+        let told = |id: &str, store| check(archive.path(), &ImageRef::parse(id).unwrap(), store).unwrap_err().message;
+        let message = told("b2b2b2b2b2b2", Store::Containerd);
+        assert!(message.contains("another id, sha256:a1a1a1") && message.ends_with("`b2b2b2b2b2b2`"), "{message}");
+        let message = told("a1a1a1a1a1a1", Store::Graph);
+        assert!(message.contains("another id, sha256:b2b2b2") && message.ends_with("`a1a1a1a1a1a1`"), "{message}");
     }
 
     #[rstest]
@@ -240,7 +274,7 @@ mod tests {
     fn nothing_of_a_file_that_is_no_archive_is_shown(#[case] content: Vec<u8>) {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), content).unwrap();
-        let error = check(file.path(), &ImageRef::parse("qualys/qcsa:1").unwrap()).unwrap_err();
+        let error = check(file.path(), &ImageRef::parse("qualys/qcsa:1").unwrap(), Store::Graph).unwrap_err();
         assert_eq!(error.kind, Kind::ImageNotFound);
         assert!(!error.message.to_lowercase().contains("canary"), "{error}");
     }
@@ -250,7 +284,7 @@ mod tests {
         let tags: Vec<_> = (10..99).map(|tag| format!("a:{tag}")).collect();
         let manifest = json!([{"Config": "x", "RepoTags": tags}]).to_string();
         let archive = archive(&[("manifest.json", manifest)], "");
-        let message = check(archive.path(), &ImageRef::parse("b:1").unwrap()).unwrap_err().message;
+        let message = check(archive.path(), &ImageRef::parse("b:1").unwrap(), Store::Graph).unwrap_err().message;
         assert!(message.contains("it contains a:10, a:11, a:12, a:13, a:14 and 84 more; "), "{message}");
     }
 
@@ -258,7 +292,7 @@ mod tests {
     fn one_that_cannot_be_looked_into_says_how_it_is_compressed() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), b"\xfd7zXZ\x00 and so on").unwrap();
-        assert_eq!(check(file.path(), &ImageRef::parse("a:1").unwrap()), Ok(Compression::Xz));
+        assert_eq!(check(file.path(), &ImageRef::parse("a:1").unwrap(), Store::Graph), Ok(Compression::Xz));
     }
 
     fn packed(name: &str, content: &str) -> Vec<u8> {

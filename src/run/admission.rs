@@ -10,6 +10,7 @@ use crate::host::memory;
 use crate::scanner::admission::{Neighbour, check_code_in_use, check_cpus};
 use crate::scanner::allocation::{Allocation, Host, allocations, excess};
 use crate::scanner::desired::{Desired, Request};
+use crate::scanner::engine_traits::SwapLimits;
 use crate::scanner::inventory::inventory;
 use crate::scanner::observed::Observed;
 use crate::scanner::plan::{Plan, ResourceDemand};
@@ -70,7 +71,7 @@ impl<E: Into<anyhow::Error>> From<E> for Refused {
 
 /// The figures of the host as the engine and the host itself report them.
 pub fn capacity(info: &Info) -> Capacity {
-    let swap = if info.swap_accounting { memory::swap() } else { None };
+    let swap = if info.traits.swap == SwapLimits::Discarded { None } else { memory::swap() };
     Capacity { memory: info.memory, swap, cpus: info.cpus }
 }
 
@@ -125,10 +126,8 @@ fn check_resources(
     held.extend(rest.into_iter().flatten());
     let asked: Vec<_> = more.into_iter().flatten().collect();
     let asking = || planned.iter().filter(|it| it.stays() && it.plan.demand() != ResourceDemand::Nothing);
-    let swap_given = asking().any(|it| it.limits().is_some_and(|limits| limits.memory_swap_given().is_some()));
-    if swap_given && !info.swap_accounting {
-        admitted.warn("memory_swap has no effect: the engine cannot limit swap on this host");
-    } else if swap_given && capacity.swap == Some(0) {
+    let swap_given = asking().any(PlannedScanner::gives_swap);
+    if swap_given && capacity.swap == Some(0) {
         admitted.warn("memory_swap has no effect: the Docker host has no swap");
     }
     if info.rootless && asking().next().is_some() {
@@ -165,6 +164,11 @@ impl PlannedScanner<'_> {
         self.desired().map(|desired| &desired.limits)
     }
 
+    /// Whether the task itself says how much swap it has.
+    fn gives_swap(&self) -> bool {
+        self.desired().is_some_and(|it| it.limits.memory_swap_given().is_some() && !it.kept.contains("memory_swap"))
+    }
+
     /// Whether the scanner exists afterwards.
     fn stays(&self) -> bool {
         self.request.policy.state != State::Absent && (self.desired().is_some() || self.observed.is_some())
@@ -187,7 +191,7 @@ impl PlannedScanner<'_> {
 
     fn check(&self, info: &Info, neighbours: &[Neighbour]) -> Result<()> {
         if self.plan.demand() != ResourceDemand::Nothing {
-            check_cpus(self.limits().and_then(|limits| limits.cpus), info.cpus)?;
+            check_cpus(self.limits().and_then(|limits| limits.cpus), info.cpus, info.limits_cpus)?;
         }
         if self.plan.claims_identity() {
             let given = self.request.identity.as_ref();

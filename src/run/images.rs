@@ -69,14 +69,14 @@ impl<'a, E: Engine> Images<'a, E> {
         let how = match (&local, &policy.image_archive) {
             (Some(local), _) => {
                 let newest = self.newest(request, image).await?;
-                if local.digests.iter().any(|digest| digest.ends_with(&newest)) {
+                if newest.is_some_and(|newest| local.digests.iter().any(|digest| digest.ends_with(&newest))) {
                     self.settled.borrow_mut().push(image.as_str().to_owned());
                     return Ok(there(local));
                 }
                 WantedImage::ToPull
             }
             (None, Some(path)) => {
-                let compression = archive::check(path, image)?;
+                let compression = archive::check(path, image, self.engine.info().await?.store)?;
                 if !self.engine.can_load(compression).await? {
                     return Err(cannot_load(path, compression, "this engine is too old for that").into());
                 }
@@ -158,7 +158,8 @@ impl<'a, E: Engine> Images<'a, E> {
         Ok(())
     }
 
-    async fn newest(&self, request: &Request, image: &ImageRef) -> Result<String> {
+    /// The newest digest; `None`: the engine does not ask registries for that.
+    async fn newest(&self, request: &Request, image: &ImageRef) -> Result<Option<String>> {
         let newest = self.engine.registry_digest(image, request.policy.credentials.as_ref()).await;
         Ok(newest.map_err(|failure| not_pulled(image, &failure))?)
     }

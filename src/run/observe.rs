@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::engine::{Engine, Failure, Listed};
 use crate::host::{docker_config, paths};
-use crate::scanner::compare::EngineTraits;
 use crate::scanner::desired::{Desired, Request};
+use crate::scanner::engine_traits::EngineTraits;
 use crate::scanner::observation::{Observation, OnHost};
 use crate::scanner::observed::{Observed, Status};
 use crate::scanner::policy::State;
@@ -19,7 +19,6 @@ use crate::scanner::refusal;
 use crate::scanner::replacement::Containers;
 use crate::scanner::values::directory::Directory;
 use crate::scanner::values::image::WantedImage;
-use crate::scanner::values::limits::MemorySwap;
 use crate::scanner::values::mount;
 use crate::scanner::values::name::Name;
 
@@ -195,16 +194,14 @@ async fn engine_traits<E: Engine>(
     desired: Option<&Desired>,
     observed: Option<&Observed>,
 ) -> Result<EngineTraits, Failure> {
-    let (Some(desired), Some(observed)) = (desired, observed) else { return Ok(EngineTraits::default()) };
-    let swap_in_doubt = observed.limits.memory_swap == Some(MemorySwap::Unlimited)
-        && desired.limits.memory_swap().is_some_and(|swap| swap != MemorySwap::Unlimited);
+    let Some(desired) = desired else { return Ok(EngineTraits::default()) };
+    let Some(observed) = observed else { return Ok(engine.info().await?.traits) };
     let unlabelled = |it: &mount::Mount| {
         !it.relabel && [mount::SHARED, mount::PRIVATE, mount::CA].contains(&it.destination.as_str())
     };
     let labels_in_doubt = !observed.podman && observed.mounts.iter().any(unlabelled) && Path::new(SELINUX).exists();
-    if !swap_in_doubt && !labels_in_doubt {
-        return Ok(EngineTraits::default());
-    }
-    let info = engine.info().await?;
-    Ok(EngineTraits { labels_enforced: info.labels_enforced, swap_accounting: info.swap_accounting })
+    let (wanted, actual) = (&desired.limits, &observed.limits);
+    let limits_differ =
+        actual.memory != wanted.memory() || actual.memory_swap != wanted.memory_swap() || !actual.has_cpus(wanted.cpus);
+    if limits_differ || labels_in_doubt { Ok(engine.info().await?.traits) } else { Ok(EngineTraits::default()) }
 }

@@ -43,9 +43,15 @@ pub fn check_code_in_use(code: Option<&str>, neighbours: &[Neighbour], own: &[St
     ))
 }
 
-/// Refuses more CPUs than the host has.
-pub fn check_cpus(wanted: Option<Cpus>, of_host: u32) -> Result<()> {
+/// Refuses more CPUs than the host has, and any limit where the engine `can_limit` none: it would refuse it itself.
+pub fn check_cpus(wanted: Option<Cpus>, of_host: u32, can_limit: bool) -> Result<()> {
     match wanted {
+        Some(cpus) if !can_limit => Err(Error::new(
+            Kind::Unsupported,
+            format!(
+                "the engine cannot limit CPUs on this host, whose kernel has no controller for them; leave out cpus, got: `{cpus}`"
+            ),
+        )),
         Some(cpus) if cpus.to_f64() > f64::from(of_host) => {
             Err(Error::invalid(format!("cpus must be 0.01 up to the {of_host} CPUs of the host, got: `{cpus}`")))
         }
@@ -83,8 +89,11 @@ mod tests {
 
     #[test]
     fn cpus_end_where_the_host_ends() {
-        check_cpus(Some(Cpus::from_nano(2_000_000_000)), 2).unwrap();
-        let message = check_cpus(Some(Cpus::from_nano(2_500_000_000)), 2).unwrap_err().message;
+        check_cpus(Some(Cpus::from_nano(2_000_000_000)), 2, true).unwrap();
+        let message = check_cpus(Some(Cpus::from_nano(2_500_000_000)), 2, true).unwrap_err().message;
         assert_eq!(message, "cpus must be 0.01 up to the 2 CPUs of the host, got: `2.5`");
+        check_cpus(None, 2, false).unwrap();
+        let error = check_cpus(Some(Cpus::from_nano(1_000_000_000)), 2, false).unwrap_err();
+        assert_eq!(error.kind, Kind::Unsupported);
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::desired::Desired;
+use super::engine_traits::EngineTraits;
 use super::observed::Observed;
 use super::operation::{Change, Update};
 use super::values::environment::{self, Environment};
@@ -10,6 +11,9 @@ use super::values::image::WantedImage;
 use super::values::limits::{ActualLimits, Cpus, Limits, MemorySwap};
 use super::values::mount;
 use crate::secret::MASK;
+
+/// The period of the kernel in which CPUs are shared out, in microseconds, unless somebody says otherwise.
+const CPU_PERIOD: u64 = 100_000;
 
 /// How a difference is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,21 +45,6 @@ pub struct Comparison {
     pub after: Value,
     /// Whether they differ.
     pub verdict: Verdict,
-}
-
-/// The abilities of the engine that decide whether something is a difference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EngineTraits {
-    /// The engine labels mounts (`SELinux`), so that a missing `z` matters.
-    pub labels_enforced: bool,
-    /// The engine can limit swap; where it cannot, it reports every limit as unlimited.
-    pub swap_accounting: bool,
-}
-
-impl Default for EngineTraits {
-    fn default() -> Self {
-        Self { labels_enforced: false, swap_accounting: true }
-    }
 }
 
 /// Compares every field that the task manages; what it leaves to the scanner is not in the list.
@@ -90,7 +79,13 @@ pub fn compare(desired: &Desired, observed: &Observed, image: &WantedImage, engi
     list.mount("private_dir", observed, mount::PRIVATE, Some(identity_dir.as_str()), engine);
     list.mount("ca_dir", observed, mount::CA, ca_dir.as_ref().map(super::values::directory::Directory::as_str), engine);
     let live = |change| if observed.is_updatable() { Way::Update(change) } else { Way::Replace };
-    list.limits(limits, &observed.limits, live, engine);
+    let live_limit = |change| match change {
+        // Podman's call knows CPUs only as a share of a period.
+        Change::Cpus(cpus, None) if engine.updates_limits => Way::Update(Change::Cpus(cpus, Some(CPU_PERIOD))),
+        change if engine.updates_limits => Way::Update(change),
+        change => live(change),
+    };
+    list.limits(limits, &observed.limits, live_limit, engine);
     if let Some(network) = network {
         let same = observed.is_on(network);
         list.add("network", observed.network.shown(), network.as_str(), same, Way::Replace);
@@ -233,16 +228,15 @@ impl List {
         let way = |change: Option<Change>| change.map_or(Way::Replace, &live);
         let (memory, swap, cpus) = (wanted.memory(), wanted.memory_swap(), wanted.cpus);
         let change = memory.zip(swap).map(|(memory, swap)| Change::Memory(memory, swap));
-        self.add("memory", actual.memory, memory, actual.memory == memory, way(change));
-        let cannot_tell =
-            !engine.swap_accounting && actual.memory_swap == Some(MemorySwap::Unlimited) && swap.is_some();
+        let same = actual.memory == memory || engine.discards_memory(memory);
+        self.add("memory", actual.memory, memory, same, way(change));
         let shown = |swap: Option<MemorySwap>| {
             swap.map(|swap| match swap {
                 MemorySwap::Unlimited => json!("unlimited"),
                 MemorySwap::Bytes(bytes) => json!(bytes),
             })
         };
-        let same = actual.memory_swap == swap || cannot_tell;
+        let same = actual.memory_swap == swap || engine.discards_swap(swap);
         self.add("memory_swap", shown(actual.memory_swap), shown(swap), same, way(change));
         let before = actual.cpus.map(|cpus| match cpus_lapse {
             false => json!(cpus.to_f64()),
@@ -254,7 +248,7 @@ impl List {
     }
 }
 
-/// The update that removes the live differences among `comparisons`.
+/// The update that removes the live differences among `comparisons`. Podman takes a policy that is not in it for none.
 pub fn live_update(desired: &Desired, observed: &Observed, comparisons: &[Comparison]) -> Update {
     let mut changes = Vec::new();
     for field in comparisons {
@@ -263,6 +257,9 @@ pub fn live_update(desired: &Desired, observed: &Observed, comparisons: &[Compar
         {
             changes.push(change);
         }
+    }
+    if observed.podman && !changes.is_empty() {
+        changes.push(Change::RestartPolicy(observed.restart_policy));
     }
     let (has, wants) = (&observed.limits, &desired.limits);
     // To the kernel "no limit" is the maximum; in the sum of all scanners it counts as nothing.

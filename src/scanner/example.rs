@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::attachment::Attachment;
-use super::compare::EngineTraits;
+use super::engine_traits::EngineTraits;
 use super::observation::{Observation, OnHost};
 use super::observed::{Observed, Status};
 use super::values::directory::Mode;

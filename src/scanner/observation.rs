@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::compare::EngineTraits;
+use super::engine_traits::EngineTraits;
 use super::observed::Observed;
 use super::values::directory::Mode;
 use super::values::image::WantedImage;

@@ -97,6 +97,7 @@ impl Plan {
             feasibility::check(&plan.operations, plan.desired.as_ref(), observed)?;
         }
         plan.say_each_field_once();
+        plan.warnings.extend(plan.desired.iter().flat_map(|desired| observation.engine.discarded(desired)));
         let is_missing = observation.observed.is_none() && policy.state != State::Absent;
         if let Some(stranger) = observation.stranger.as_ref().filter(|_| plan.replaces() || is_missing) {
             return Err(refusal::stranger(stranger));

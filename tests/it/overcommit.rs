@@ -174,6 +174,39 @@ fn the_engines_own_figures_count_even_where_the_host_has_others() {
     assert_eq!((&config["Memory"], &config["NanoCpus"]), (&json!(512 << 20), &json!(500_000_000)));
 }
 
+/// Swap that an adjusted scanner only keeps is not the task's.
+#[test]
+fn swap_that_is_kept_is_no_matter_of_the_task() {
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
+    let scanner = Scanner::new(&engine);
+    scanner.by_hand(&["--memory 64M --memory-swap 96M"]);
+    let adjust = |options: Value| scanner.run_state().arg("overcommit", "deny").swap(0).args(options).run().changed();
+    assert_eq!(adjust(json!({"env": {"A": "1"}})).warnings(), "");
+    let reply = adjust(json!({"memory_swap": "128M"}));
+    assert_eq!(reply.warnings(), "memory_swap has no effect: the Docker host has no swap");
+}
+
+/// The engine takes such a limit and does not have it afterwards.
+#[test]
+fn a_limit_that_the_host_discards_is_no_difference() {
+    let engine = Engine::private(Engine::WITHOUT_BRIDGE);
+    let unable = Proxy::posing(&engine, &json!({"MemoryLimit": false, "SwapLimit": false, "CpuCfsQuota": false}));
+    let scanner = Scanner::new(&engine);
+    scanner.by_hand(&[]);
+    let task = || scanner.module().arg("docker_host", unable.host()).arg("memory", "64M");
+    assert_eq!(
+        task().run().unchanged().warnings(),
+        "memory has no effect: the engine cannot limit memory on this host"
+    );
+    let both = task().arg("memory_swap", "64M").run().unchanged();
+    assert!(both.warnings().contains("the engine cannot limit swap on this host"), "{both:#?}");
+    let message = task().arg("cpus", 1).run().refused("unsupported");
+    assert!(message.contains("leave out cpus"), "{message}");
+    let new = Scanner::new(&engine);
+    let reply = new.module().arg("docker_host", unable.host()).arg("memory", "64M").run().changed();
+    assert_eq!(reply.warnings(), "memory has no effect: the engine cannot limit memory on this host");
+}
+
 #[test]
 fn a_rootless_engine_is_warned_about() {
     let engine = Engine::shared();

@@ -198,7 +198,7 @@ fn the_vendors_limited_sample_as_podman_reports_it() {
     });
     let desired = crate::testing::request(&options).unwrap().desired.unwrap();
     let wanted = crate::scanner::values::image::WantedImage::Local { id: format!("sha256:{image_id}"), brought };
-    let labelling = crate::scanner::compare::EngineTraits { labels_enforced: true, swap_accounting: true };
+    let labelling = crate::scanner::engine_traits::EngineTraits { labels_enforced: true, ..Default::default() };
     for field in crate::scanner::compare::compare(&desired, &seen, &wanted, labelling) {
         assert_eq!(field.verdict, crate::scanner::compare::Verdict::Same, "{field:?}");
     }

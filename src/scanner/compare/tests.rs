@@ -4,6 +4,7 @@ use serde_json::json;
 use super::super::example::{by_hand, newer_image, same_image};
 use super::super::values::restart_policy::RestartPolicy;
 use super::*;
+use crate::scanner::engine_traits::SwapLimits;
 use crate::testing::{option_names, request};
 
 const GIB: u64 = 1 << 30;
@@ -213,11 +214,47 @@ fn a_missing_z_counts_where_the_engine_labels(#[case] observed: Observed, #[case
     "memory: 1073741824 -> 2147483648 by Update")]
 #[case::no_limit_at_all(json!({}), by_hand().limited(GIB, -1, 0),
     "memory: 1073741824 -> null by Replace\nmemory_swap: \"unlimited\" -> null by Replace")]
-#[case::a_figure_is_a_figure(json!({"memory": "1g"}), by_hand().limited(GIB, 3 << 30, 0),
-    "memory_swap: 3221225472 -> 2147483648 by Update")]
+#[case::whatever_it_reports(json!({"memory": "1g"}), by_hand().limited(GIB, 3 << 30, 0), "")]
 fn without_swap_accounting(#[case] options: Value, #[case] observed: Observed, #[case] expected: &str) {
-    let engine = EngineTraits { swap_accounting: false, ..EngineTraits::default() };
+    let engine = EngineTraits { swap: SwapLimits::Discarded, ..EngineTraits::default() };
     assert_eq!(differences(&options, &observed, &same_image(), engine), expected);
+}
+
+/// What an engine discards at every update or creation is no difference.
+#[rstest]
+#[case::memory(json!({"memory": "1g"}), by_hand(), "")]
+#[case::another(json!({"memory": "1g", "memory_swap": "3g"}), by_hand().limited(2 * GIB, 2 << 30, 0), "")]
+#[case::no_limit(json!({}), by_hand().limited(GIB, 2 << 30, 0),
+    "memory: 1073741824 -> null by Replace\nmemory_swap: 2147483648 -> null by Replace")]
+fn without_a_controller_for_memory(#[case] options: Value, #[case] observed: Observed, #[case] expected: &str) {
+    let engine = EngineTraits { limits_memory: false, ..EngineTraits::default() };
+    assert_eq!(differences(&options, &observed, &same_image(), engine), expected);
+}
+
+#[rstest]
+#[case::unlimited(json!({"memory": "1g", "memory_swap": -1}), "")]
+#[case::limited(json!({"memory": "1g", "memory_swap": "3g"}), "memory_swap: 2147483648 -> 3221225472 by Update")]
+#[case::memory(json!({"memory": "2g", "memory_swap": -1}), "memory: 1073741824 -> 2147483648 by Update")]
+#[case::cpus(json!({"memory": "1g", "cpus": 1}), "cpus: null -> 1.0 by Update")]
+#[case::policy(json!({"memory": "1g", "restart_policy": "always"}), "restart_policy: \"no\" -> \"always\" by Replace")]
+fn on_podman_that_updates_limits(#[case] options: Value, #[case] expected: &str) {
+    let engine = EngineTraits { swap: SwapLimits::Limited, updates_limits: true, ..EngineTraits::default() };
+    let observed = by_hand().limited(GIB, 2 << 30, 0).on_podman();
+    assert_eq!(differences(&options, &observed, &same_image(), engine), expected);
+}
+
+/// Measured on 5.4.2: it takes an update without a policy for one to `no`, and does not look at `NanoCpus`.
+#[test]
+fn an_update_on_podman_has_its_policy_and_a_share_of_cpus() {
+    let engine = EngineTraits { updates_limits: true, ..EngineTraits::default() };
+    let observed = by_hand().with_policy(RestartPolicy::Always).on_podman();
+    let desired = request(&json!({"cpus": 1.5})).unwrap().desired.unwrap();
+    let comparisons = compare(&desired, &observed, &same_image(), engine);
+    assert_eq!(
+        live_update(&desired, &observed, &comparisons).changes,
+        [Change::Cpus(Cpus::from_nano(1_500_000_000), Some(100_000)), Change::RestartPolicy(RestartPolicy::Always)]
+    );
+    assert_eq!(live_update(&desired, &observed, &[]).changes, []);
 }
 
 #[test]

@@ -37,6 +37,9 @@ pub const PROXIES: &[&str] = &["HTTP_PROXY", PROXY, "FTP_PROXY", "NO_PROXY", "AL
 /// What Podman adds to a container's environment by itself.
 const PODMAN: &[&str] = &["container", "HOME", "HOSTNAME", "TERM"];
 
+/// What Podman adds where neither image nor user has a `PATH`.
+const PODMANS_PATH: (&str, &str) = ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+
 /// Variables and their values; prints only the names.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment(BTreeMap<String, String>);
@@ -123,7 +126,8 @@ impl Environment {
 
     /// Without what the engine itself put there: Podman's additions that `expected` does not ask for.
     pub fn without_podmans(&self, expected: &Self) -> Self {
-        self.filtered(|name, _| !PODMAN.contains(&name) || expected.0.contains_key(name))
+        let is_podmans = |name: &str, value: &str| PODMAN.contains(&name) || (name, value) == PODMANS_PATH;
+        self.filtered(|name, value| !is_podmans(name, value) || expected.0.contains_key(name))
     }
 
     /// The values that must not be shown, given what `image` brings: everything but the image's own and the public ones.
@@ -185,7 +189,10 @@ mod tests {
 
     #[test]
     fn podmans_additions_do_not_count_unless_they_were_asked_for() {
-        let actual = environment(&["A=1", "TERM=xterm", "container=podman", "HOSTNAME=x"]);
+        let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        let actual = environment(&["A=1", "TERM=xterm", "container=podman", "HOSTNAME=x", path]);
+        assert_eq!(actual.without_podmans(&environment(&["PATH=/bin"])).to_entries(), ["A=1", path]);
+        assert_eq!(environment(&["PATH=/bin"]).without_podmans(&environment(&[])).to_entries(), ["PATH=/bin"]);
         assert_eq!(actual.without_podmans(&environment(&["TERM=dumb"])).to_entries(), ["A=1", "TERM=xterm"]);
     }
 

@@ -11,6 +11,25 @@ const SHORT_ID: usize = 12;
 /// The digits of a whole id.
 const LONG_ID: usize = 64;
 
+/// Where an engine keeps its images, which decides what their ids are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// A graph driver: an image's id is the digest of its configuration.
+    Graph,
+    /// containerd: it is the digest of its manifest.
+    Containerd,
+}
+
+impl Store {
+    /// The other one.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Graph => Self::Containerd,
+            Self::Containerd => Self::Graph,
+        }
+    }
+}
+
 /// An id (short, long, with or without `sha256:`), `name[:tag]` or `name@digest`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageRef(String);
