@@ -124,7 +124,7 @@ impl Docker {
         let sent = movement.clone();
         let archive = archive.inspect_ok(move |_| sent.go_on());
         let call = Call { user: None, body: Some(body_try_stream(archive)) };
-        self.follow("load the image archive", "/images/load?quiet=true", call, movement).await
+        self.follow("load the image archive", "/images/load", call, movement).await
     }
 
     pub(super) async fn pull_image(&self, image: &ImageRef, user: Option<&Credentials>) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::{Docker, Failure};
 use crate::scanner::engine_traits::{EngineTraits, SwapLimits};
@@ -45,6 +46,7 @@ impl Docker {
             memory_limit: Option<bool>,
             swap_limit: Option<bool>,
             cpu_cfs_quota: Option<bool>,
+            cgroup_version: Option<String>,
             driver_status: Option<Vec<Vec<String>>>,
             security_options: Option<Vec<String>>,
             docker_root_dir: Option<String>,
@@ -58,18 +60,20 @@ impl Docker {
         let store =
             if answer.driver_status.iter().flatten().any(is_containerd) { Store::Containerd } else { Store::Graph };
         let is_podman = self.transport.is_podman();
+        // Podman looks for the files of version 1.
+        let is_told = !(is_podman && answer.cgroup_version.as_deref() == Some("2"));
         Ok(Info {
             traits: EngineTraits {
                 labels_enforced: has("name=selinux"),
                 limits_memory: answer.memory_limit.unwrap_or(true),
-                swap: match answer.swap_limit {
+                swap: match answer.swap_limit.filter(|_| is_told) {
                     Some(false) => SwapLimits::Discarded,
                     _ if is_podman => SwapLimits::Limited,
                     _ => SwapLimits::Any,
                 },
                 updates_limits: is_podman && self.has_update().await?,
             },
-            limits_cpus: answer.cpu_cfs_quota.unwrap_or(true),
+            limits_cpus: answer.cpu_cfs_quota.filter(|_| is_told).unwrap_or(true),
             store,
             rootless,
             directory_owner: directory_owner(&root_dir, rootless, has("name=userns")),
@@ -86,14 +90,22 @@ impl Docker {
     /// Whether Podman has the call that changes the limits of a container as it is: older ones do not know the path. The
     /// container that is asked for does not exist.
     async fn has_update(&self) -> Result<bool, Failure> {
-        let path = "/containers/qcss_scanner.no-such-container/update";
-        match self.transport.post::<serde_json::Value>(path, &serde_json::json!({})).await {
-            Err(Failure::NotFound(message)) => Ok(message.contains("no such container")),
-            Ok(_) | Err(Failure::Refused { .. } | Failure::Conflict(_)) => Ok(true),
-            Err(failure) => Err(failure),
+        let path = format!("/containers/{NOBODY}/update");
+        let body = json!({});
+        let asking = self.transport.post::<Value>(&path, &body);
+        match self.ask("ask the engine what it can update", asking).await {
+            Ok(_) => Ok(true),
+            Err(failure) => match failure.root() {
+                Failure::NotFound(message) => Ok(message.contains("no such container")),
+                Failure::Refused { .. } | Failure::Conflict(_) => Ok(true),
+                _ => Err(failure),
+            },
         }
     }
 }
+
+/// The id of no container.
+const NOBODY: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// How the status of an engine begins that keeps its images in containerd.
 const CONTAINERD: &str = "io.containerd.snapshotter.";

@@ -75,10 +75,16 @@ pub fn check(path: &Path, image: &ImageRef, store: Store) -> Result<Compression>
     let (compression, content) = look_into(path, image, store).map_err(|error| unreadable(path, &error))?;
     let Some(content) = content.filter(|content| !content.has(image, store)) else { return Ok(compression) };
     if content.has(image, store.other()) {
+        // Of several images nobody can tell which it is.
+        let mut ids = content.ids(store).filter(|id| id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let id = ids.next().filter(|_| content.images.len() == 1 && ids.next().is_none());
+        let (told, cure) = match id {
+            Some(id) => (format!(", sha256:{id}"), "give that one, or name:tag"),
+            None => (String::new(), "give name:tag"),
+        };
         let message = format!(
-            "image_archive `{}` contains the image, but in this engine's store it has another id, {}; give that one, or name:tag: `{image}`",
-            path.display(),
-            content.ids(store).map(|id| format!("sha256:{id}")).collect::<Vec<_>>().join(" or ")
+            "image_archive `{}` contains the image, but in this engine's store it has another id{told}; {cure}: `{image}`",
+            path.display()
         );
         return Err(Error::new(Kind::ImageNotFound, message));
     }

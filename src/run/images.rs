@@ -69,6 +69,9 @@ impl<'a, E: Engine> Images<'a, E> {
         let how = match (&local, &policy.image_archive) {
             (Some(local), _) => {
                 let newest = self.newest(request, image).await?;
+                if newest.is_none() {
+                    return Err(cannot_tell_newest(image).into());
+                }
                 if newest.is_some_and(|newest| local.digests.iter().any(|digest| digest.ends_with(&newest))) {
                     self.settled.borrow_mut().push(image.as_str().to_owned());
                     return Ok(there(local));
@@ -178,6 +181,15 @@ impl<'a, E: Engine> Images<'a, E> {
         );
         Err(Error::new(Kind::ImageNotFound, message).into())
     }
+}
+
+/// The engine does not ask registries which image is the newest.
+fn cannot_tell_newest(image: &ImageRef) -> Error {
+    let message = format!(
+        "this engine cannot ask a registry for the newest image, as pull=always wants; pull it on the Docker host, or name \
+         another tag or digest with pull=missing: `{image}`"
+    );
+    Error::new(Kind::Unsupported, message)
 }
 
 /// The engine does not take an archive of this `compression`.

@@ -27,6 +27,7 @@ mod tests;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use futures_util::stream::{self, StreamExt};
 
 use self::admission::{Admitted, PlannedScanner, Refused, admit, capacity};
 use self::execute::Executor;
@@ -48,6 +49,9 @@ use crate::scanner::plan::Plan;
 use crate::scanner::policy::State;
 use crate::scanner::refusal;
 use crate::scanner::replacement::{Containers, Goal, foresee};
+
+/// How many scanners of a task are looked at at the same time, each on a connection of its own.
+const AT_ONCE: usize = 3;
 
 /// What is the same for every scanner of a task.
 #[derive(Debug, Clone, Copy)]
@@ -129,12 +133,16 @@ async fn prepare<E: Engine>(
     admitted: &mut Admitted,
 ) -> Result<Vec<Look>, Failed> {
     let mut looks = Vec::with_capacity(runs.len());
+    // The engine answers about the next ones while this program thinks about one. What they lead to is found out in their order.
+    let mut looking = stream::iter(runs).map(|run| run.containers_of(listed)).buffered(AT_ONCE);
     for (at, run) in runs.iter().enumerate() {
-        let look = run.observe_quiet(listed).await.map_err(Failed::refused(at))?;
+        let containers = looking.next().await.context("one look for each scanner")?.map_err(Failed::refused(at))?;
+        let look = run.observe_quiet(containers).await.map_err(Failed::refused(at))?;
         let outcome = outcomes.get_mut(at).context("one outcome for each scanner")?;
         outcome.container = LastLook::new(Some(&look.containers));
         looks.push(look);
     }
+    drop(looking);
     let (mut made, mut fetched) = (Vec::new(), Vec::new());
     for ((run, look), outcome) in runs.iter().zip(&mut looks).zip(outcomes.iter_mut()) {
         look.plan.leave_out_made(&mut made);
@@ -172,14 +180,18 @@ struct Run<'a, E> {
 
 impl<E: Engine> Run<'_, E> {
     /// Observes while no other run is at work: a replacement that is half-way may be another run's, which is waited for.
-    async fn observe_quiet(&self, listed: &[Listed]) -> Result<Look> {
-        let timeout = self.settings.timeout;
-        let containers = observe::containers_of(self.engine, &self.request.name, listed.to_vec(), timeout).await?;
+    async fn observe_quiet(&self, containers: Containers) -> Result<Look> {
         if containers.halfway().is_none() {
             return self.observe(containers).await;
         }
         self.locksmith().wait(&self.lock_key().await?).await?;
-        self.observe(observe::containers(self.engine, &self.request.name, timeout).await?).await
+        self.observe(self.containers().await?).await
+    }
+
+    /// The containers of the scanner among those that the engine has `listed`.
+    async fn containers_of(&self, listed: &[Listed]) -> Result<Containers> {
+        let timeout = self.settings.timeout;
+        Ok(observe::containers_of(self.engine, &self.request.name, listed.to_vec(), timeout).await?)
     }
 
     /// The plan from `containers`, as they will be when a replacement that is half-way is finished or rolled back.

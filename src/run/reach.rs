@@ -3,7 +3,10 @@
 //! It does not remember where it is. It remembers only what cannot be observed: the error that caused a rollback, and the calls
 //! that the engine did not answer.
 
+use std::time::Duration;
+
 use anyhow::Result;
+use tokio::time::sleep;
 
 use super::execute::Executor;
 use super::retry::Tries;
@@ -20,6 +23,9 @@ const MOST: usize = 64;
 
 /// How often the engine may confirm one operation of which then nothing is to be seen.
 const SAME: usize = 8;
+
+/// How long to wait for the effect of one that was confirmed again.
+const LATE: Duration = Duration::from_millis(100);
 
 /// The context of the error that made a replacement fail, when a signal ended the run as well.
 #[derive(Debug, thiserror::Error)]
@@ -52,10 +58,14 @@ impl Way {
         self.forward.clone().unwrap_or_else(|| Goal::RollBack(self.back.clone()))
     }
 
-    /// Notes that the engine confirmed `operation`; whether it may go on like that.
-    fn confirm(&mut self, operation: &Operation) -> bool {
+    /// Notes that the engine confirmed `operation`, and waits where it did so before: an effect may show late. Whether it may go
+    /// on like that.
+    async fn confirm(&mut self, operation: &Operation) -> bool {
         let before = self.confirmed.take().filter(|(last, _)| last == operation).map_or(0, |(_, count)| count);
         self.confirmed = Some((operation.clone(), before + 1));
+        if before > 0 {
+            sleep(LATE).await;
+        }
         before + 1 < SAME
     }
 
@@ -118,7 +128,7 @@ impl<E: Engine> Executor<'_, E> {
         loop {
             left -= 1;
             if left == 0 {
-                return Err(self.has_no_effect().into());
+                return Err(self.has_no_effect(way.cause));
             }
             match self.advance(&mut way).await {
                 Ok(None) if !way.goal().is_reached(&self.seen) => {
@@ -130,8 +140,10 @@ impl<E: Engine> Executor<'_, E> {
                     return Err(Error::new(Kind::EngineError, message).into());
                 }
                 Ok(None) => break,
-                Ok(Some(operation)) if !way.confirm(&operation) => return Err(self.has_no_effect().into()),
                 Ok(Some(operation)) => {
+                    if !way.confirm(&operation).await {
+                        return Err(self.has_no_effect(way.cause));
+                    }
                     way.set(way.goal().after(&operation));
                     // A container that was removed only to be created again is no progress.
                     if operation != Operation::Remove(Role::New) {
@@ -148,12 +160,16 @@ impl<E: Engine> Executor<'_, E> {
         }
     }
 
-    fn has_no_effect(&self) -> Error {
+    fn has_no_effect(&self, cause: Option<anyhow::Error>) -> anyhow::Error {
         let message = format!(
             "the engine confirms calls that have no effect; see its log, restart it, then run the task again: `{}`",
             self.request.name
         );
-        Error::new(Kind::EngineError, message)
+        let error = Error::new(Kind::EngineError, message);
+        match cause {
+            Some(cause) => cause.context(error.message),
+            None => error.into(),
+        }
     }
 
     /// Observes the containers and does the next operation; `None`: nothing is left to do.

@@ -267,8 +267,11 @@ pub fn live_update(desired: &Desired, observed: &Observed, comparisons: &[Compar
         Some(MemorySwap::Bytes(bytes)) => bytes,
         Some(MemorySwap::Unlimited) | None => 0,
     };
-    let grows =
-        wants.memory() > has.memory || wants.cpus > has.cpus || swap(wants.memory_swap()) > swap(has.memory_swap);
+    // What the engine discards is no difference.
+    let differs = |field| comparisons.iter().any(|it| it.field == field && it.verdict != Verdict::Same);
+    let grows = (differs("memory") && wants.memory() > has.memory)
+        || (differs("cpus") && wants.cpus > has.cpus)
+        || (differs("memory_swap") && swap(wants.memory_swap()) > swap(has.memory_swap));
     Update { changes, grows }
 }
 

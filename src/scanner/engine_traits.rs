@@ -52,8 +52,11 @@ impl EngineTraits {
     pub fn discarded(self, desired: &Desired) -> Vec<String> {
         let (memory, swap, _) = desired.limits.given();
         let memory = self.discards_memory(memory).then_some("the engine cannot limit memory on this host");
-        let swap = self.discards_swap(swap).then_some(if self.limits_memory && self.swap == SwapLimits::Limited {
-            "this engine does not take the limit of swap away, it is twice the memory"
+        // Where no limit can be, "unlimited" is what there is.
+        let limited = swap
+            .filter(|swap| *swap != MemorySwap::Unlimited || (self.limits_memory && self.swap == SwapLimits::Limited));
+        let swap = self.discards_swap(limited).then_some(if self.limits_memory && self.swap == SwapLimits::Limited {
+            "this engine does not always take the limit of swap away"
         } else {
             "the engine cannot limit swap on this host"
         });
@@ -76,16 +79,18 @@ mod tests {
             engine.discarded(request(options).unwrap().desired.as_ref().unwrap())
         };
         let (memory, all) = (json!({"memory": "1g"}), json!({"memory": "1g", "memory_swap": -1}));
+        let both = json!({"memory": "1g", "memory_swap": "1g"});
         let no_memory = EngineTraits { limits_memory: false, ..EngineTraits::default() };
         let no_swap = EngineTraits { swap: SwapLimits::Discarded, ..EngineTraits::default() };
         let podman = EngineTraits { swap: SwapLimits::Limited, ..EngineTraits::default() };
         assert_eq!(warned(&memory, no_memory), ["memory has no effect: the engine cannot limit memory on this host"]);
-        assert_eq!(warned(&all, no_memory).len(), 2);
+        assert_eq!((warned(&both, no_memory).len(), warned(&all, no_memory).len()), (2, 1));
         assert_eq!(warned(&memory, no_swap), [""; 0]);
-        assert_eq!(warned(&all, no_swap), ["memory_swap has no effect: the engine cannot limit swap on this host"]);
+        assert_eq!(warned(&all, no_swap), [""; 0]);
+        assert_eq!(warned(&both, no_swap), ["memory_swap has no effect: the engine cannot limit swap on this host"]);
         assert_eq!(
             warned(&all, podman),
-            ["memory_swap has no effect: this engine does not take the limit of swap away, it is twice the memory"]
+            ["memory_swap has no effect: this engine does not always take the limit of swap away"]
         );
         assert_eq!(warned(&all, EngineTraits::default()), [""; 0]);
     }

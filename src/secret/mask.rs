@@ -182,12 +182,27 @@ impl Mask {
 
     fn found(&self, text: &str) -> Vec<Range<usize>> {
         let mut found = url::passwords(text);
+        if is_plain(text) {
+            // Nearly every text is, and then each byte is where it comes from.
+            found.extend(self.secrets(text.to_ascii_lowercase().as_bytes()));
+            return found;
+        }
         for view in views(text) {
-            let at = |start: usize| Some(start..start + self.forms.longest_at(view.bytes.get(start..)?)?);
-            found.extend((0..view.bytes.len()).filter_map(at).filter_map(|range| view.origin(range)));
+            found.extend(self.secrets(&view.bytes).filter_map(|range| view.origin(range)));
         }
         found
     }
+
+    /// Where secrets are in `bytes`, which are in lower case.
+    fn secrets<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = Range<usize>> + 'a {
+        let at = |start: usize| Some(start..start + self.forms.longest_at(bytes.get(start..)?)?);
+        (0..bytes.len()).filter_map(at)
+    }
+}
+
+/// Whether `text` can be read in one way only ([`views`]).
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_control() && !b"%\\'".contains(&byte))
 }
 
 /// Whether what stands at `key` is never masked.

@@ -42,13 +42,15 @@ fn nothing_to_do_costs_the_same_beside_any_number_of_other_containers() {
     assert_eq!(asked.len(), 3 + 50, "{asked:?}");
 }
 
-/// Runs a task that has nothing to do; what it asked.
+/// Runs a task that has nothing to do; what it asked, sorted: three scanners are looked at at the same time.
 fn requests(engine: &Engine, task: Module) -> (Reply, Vec<String>) {
     let proxy = Proxy::new(engine);
     let reply = task.through(&proxy).run().unchanged();
     assert_eq!(proxy.writes(), []);
-    assert_eq!(proxy.connections(), 1);
-    (reply, proxy.requests().iter().map(ToString::to_string).collect())
+    assert!(proxy.connections() <= 3, "{}", proxy.connections());
+    let mut asked: Vec<_> = proxy.requests().iter().map(ToString::to_string).collect();
+    asked.sort_unstable();
+    (reply, asked)
 }
 
 /// One task for `scanners`, none of which is started.
