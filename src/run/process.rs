@@ -1,11 +1,13 @@
 //! What this process is to the rest of the host, and the runtime in which it works.
 
-use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
+
+use crate::file::are_too_many;
 
 /// The signal for a file that would become larger than the process's limit (signal(7), the same on every architecture but MIPS).
 const SIGXFSZ: i32 = 25;
@@ -21,7 +23,10 @@ pub fn harden() -> io::Result<Runtime> {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     // tokio panics where it gets none of its own.
-    drop((0..DESCRIPTORS).map(|_| File::open("/dev/null")).collect::<io::Result<Vec<_>>>()?);
+    let spare: io::Result<Vec<_>> = (0..DESCRIPTORS).map(|_| io::stdin().as_fd().try_clone_to_owned()).collect();
+    if let Some(error) = spare.err().filter(are_too_many) {
+        return Err(error);
+    }
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let entered = runtime.enter();
     // Nobody waits for it: that it is handled is enough.
