@@ -9,8 +9,8 @@ use crate::run::outcome::{LastLook, Outcome, ScannerOutcome};
 use crate::scanner::command::docker_run;
 use crate::scanner::compare::Verdict;
 use crate::scanner::desired::{Desired, Request};
+use crate::scanner::difference::Difference;
 use crate::scanner::observed::{Observed, Status};
-use crate::scanner::plan::Difference;
 use crate::scanner::values::limits::{Cpus, MemorySwap};
 use crate::scanner::values::{environment, mount};
 

@@ -4,8 +4,9 @@ use crate::host::paths::Made;
 use crate::scanner::allocation::Host;
 use crate::scanner::compare::Comparison;
 use crate::scanner::desired::Desired;
+use crate::scanner::difference::Difference;
 use crate::scanner::observed::{Note, Observed};
-use crate::scanner::plan::{Difference, Plan};
+use crate::scanner::plan::Plan;
 use crate::scanner::replacement::{Containers, Halfway};
 
 /// The outcome of a run.

@@ -15,6 +15,7 @@ pub mod command;
 pub mod compare;
 pub mod dependency;
 pub mod desired;
+pub mod difference;
 pub mod engine_traits;
 #[cfg(test)]
 pub(crate) mod example;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::compare::{Comparison, Verdict, Way, compare, describe, live_update};
 use super::desired::{Desired, Request};
+use super::difference::{CREATE_DIRECTORY, Difference, REPLACE};
 use super::feasibility;
 use super::observation::{Observation, OnHost};
 use super::observed::{Observed, Status};
@@ -18,11 +19,6 @@ use super::volume::lost;
 use crate::error::{Error, Kind, Result};
 use crate::scanner::policy::{Recreate, State};
 
-/// The way of a difference that a new directory removes.
-const CREATE_DIRECTORY: &str = "create_directory";
-/// The way of a difference that a new container removes.
-const REPLACE: &str = "replace";
-
 /// How much of a scanner's limits is checked against the host's resources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ResourceDemand {
@@ -32,19 +28,6 @@ pub enum ResourceDemand {
     Growth,
     /// All: it is created or started.
     All,
-}
-
-/// One line of the result's `differences`.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct Difference {
-    /// The option that it is about.
-    pub field: &'static str,
-    /// The observed value.
-    pub before: Value,
-    /// The desired value.
-    pub after: Value,
-    /// How it is removed: an action's word.
-    pub way: &'static str,
 }
 
 /// The operations of a run, and the reasons for them.
@@ -262,7 +245,7 @@ impl Plan {
         }
         let replace = !for_replacement.is_empty() || policy.recreate == Recreate::Always;
         let update = live_update(desired, observed, &self.comparisons);
-        self.differences.extend(self.comparisons.iter().filter_map(|field| difference(field, replace)));
+        self.differences.extend(self.comparisons.iter().filter_map(|field| Difference::of(field, replace)));
         if replace {
             refusal::refuse_replacement(policy, observed, &for_replacement)?;
             refusal::refuse_successor(desired, observed, observation)?;
@@ -382,16 +365,6 @@ impl Plan {
             Some(WantedImage::Local { .. } | WantedImage::Kept) | None => None,
         });
     }
-}
-
-/// A replacement takes the live differences with it.
-fn difference(field: &Comparison, replace: bool) -> Option<Difference> {
-    let way = match field.verdict {
-        Verdict::Same => return None,
-        Verdict::Differs(Way::Update(_)) if !replace => "update",
-        Verdict::Differs(_) => REPLACE,
-    };
-    Some(Difference { field: field.field, before: field.before.clone(), after: field.after.clone(), way })
 }
 
 /// One that the engine could not remove is never started again.
