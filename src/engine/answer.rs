@@ -8,7 +8,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde_json::Value;
 
 /// More of anything than a container has: few bytes of an answer must not become many in memory.
@@ -17,20 +17,20 @@ const MOST: usize = 1 << 12;
 /// More networks than a container is on: a successor is connected to each.
 const MOST_NETWORKS: usize = 1 << 8;
 
+/// How the error begins of an answer that has more of something than that.
+pub const TOO_MANY: &str = "too many";
+
 /// Reads a list that may be missing; one that is longer than any engine makes it is refused.
 pub fn few<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<T>>, D::Error> {
     Option::<Few<T>>::deserialize(deserializer).map(|few| few.map(|Few(all)| all))
 }
 
-/// The same for what has names.
-fn few_named<'de, T: Deserialize<'de>, D: Deserializer<'de>, const MOST: usize>(
+/// The same for what has names, of which there may be `LIMIT`.
+fn few_named<'de, T: Deserialize<'de>, D: Deserializer<'de>, const LIMIT: usize>(
     deserializer: D,
 ) -> Result<Option<BTreeMap<String, T>>, D::Error> {
     let named = Option::<BTreeMap<String, T>>::deserialize(deserializer)?;
-    if named.as_ref().is_some_and(|named| named.len() > MOST) {
-        return Err(serde::de::Error::custom("too many"));
-    }
-    Ok(named)
+    if named.as_ref().is_some_and(|named| named.len() > LIMIT) { Err(D::Error::custom(TOO_MANY)) } else { Ok(named) }
 }
 
 struct Few<T>(Vec<T>);
@@ -54,7 +54,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for FewOf<T> {
         let mut few = Vec::new();
         while let Some(entry) = entries.next_element()? {
             if few.len() == MOST {
-                return Err(serde::de::Error::custom("too many"));
+                return Err(A::Error::custom(TOO_MANY));
             }
             few.push(entry);
         }

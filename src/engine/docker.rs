@@ -193,6 +193,10 @@ impl Engine for Docker {
         Ok(info)
     }
 
+    async fn updates_limits(&self) -> Result<bool, Failure> {
+        self.has_update().await
+    }
+
     async fn neighbours(&self) -> Result<Vec<Neighbour>, Failure> {
         self.look_at_all(self.list_neighbours()).await
     }

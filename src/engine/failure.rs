@@ -41,7 +41,9 @@ pub enum Failure {
     #[error("cannot parse the engine's answer")]
     Garbled,
     /// The answer, or a line of it, has more bytes than any engine needs.
-    #[error("the engine's answer is too large")]
+    #[error(
+        "the engine's answer is too large; see whether a container of it has thousands of mounts, labels or networks"
+    )]
     TooLarge,
     /// The answer did not come within this time.
     #[error("no answer within {} s; see whether the engine hangs, or give more timeout", .0.as_secs())]

@@ -293,6 +293,11 @@ impl Engine for Fake {
         Ok(self.world().containers.into_iter().map(neighbour).collect())
     }
 
+    async fn updates_limits(&self) -> Result<bool, Failure> {
+        self.reachable()?;
+        Ok(false)
+    }
+
     async fn dependencies(&self, ids: &[&str]) -> Result<Vec<Vec<Dependency>>, Failure> {
         self.reachable()?;
         Ok(vec![Vec::new(); ids.len()])

@@ -71,7 +71,7 @@ impl Docker {
                     _ if is_podman => SwapLimits::Limited,
                     _ => SwapLimits::Any,
                 },
-                updates_limits: is_podman && self.has_update().await?,
+                updates_limits: false, // asked for where it matters, by a call of its own
             },
             limits_cpus: answer.cpu_cfs_quota.filter(|_| is_told).unwrap_or(true),
             store,
@@ -84,12 +84,10 @@ impl Docker {
             host_name: answer.name.unwrap_or_default(),
         })
     }
-}
 
-impl Docker {
     /// Whether Podman has the call that changes the limits of a container as it is: older ones do not know the path. The
     /// container that is asked for does not exist.
-    async fn has_update(&self) -> Result<bool, Failure> {
+    pub(super) async fn has_update(&self) -> Result<bool, Failure> {
         let path = format!("/containers/{NOBODY}/update");
         let body = json!({});
         let asking = self.transport.post::<Value>(&path, &body);

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::answer::{MountPoint, few};
 use super::mounts::mounts;
+use super::transport::read;
 use super::{Docker, Failure, Listed};
 use crate::scanner::admission::Neighbour;
 use crate::scanner::values::mount::{self, Mount};
@@ -69,7 +70,7 @@ impl Docker {
             let name = names.min_by_key(|name| name.contains('/')).unwrap_or_default();
             let is_up = matches!(state.as_deref(), Some("running" | "paused" | "restarting"));
             let points = points.map(|points| mounts(&points));
-            let count = 1 + points.iter().flatten().count();
+            let count = 1 + points.as_ref().map_or(0, Vec::len);
             listed.push((id, name, is_up, points));
             count
         })
@@ -102,7 +103,7 @@ impl Docker {
     async fn list<T: DeserializeOwned>(&self, path: &str, mut take: impl FnMut(T) -> usize) -> Result<(), Failure> {
         let mut count = 0;
         let mut counted = |entry: &[u8]| {
-            count += take(serde_json::from_slice(entry).map_err(|_| Failure::Garbled)?);
+            count += take(read(entry)?);
             if count < MOST { Ok(()) } else { Err(Failure::TooLarge) }
         };
         self.ask("list the containers", self.transport.list(path, &mut counted)).await

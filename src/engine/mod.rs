@@ -84,6 +84,9 @@ pub trait Engine {
     /// The properties of the engine and its host.
     async fn info(&self) -> Result<Info, Failure>;
 
+    /// Whether this Podman has the call that changes the limits of a container as it is.
+    async fn updates_limits(&self) -> Result<bool, Failure>;
+
     /// All containers, running or not; scanners among them, whoever made them, as [`Self::inspect`] shows them.
     async fn neighbours(&self) -> Result<Vec<Neighbour>, Failure>;
 

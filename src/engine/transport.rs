@@ -21,6 +21,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::answer::TOO_MANY;
 use super::connection::{Body, Connections};
 use super::entries::Entries;
 use super::failure::Failure;
@@ -212,8 +213,12 @@ fn refusal(status: StatusCode, body: &[u8]) -> Failure {
     Failure::of_status(status.as_u16(), &refusal.and_then(|refusal| refusal.message).unwrap_or_default())
 }
 
-fn read<T: DeserializeOwned>(answer: &[u8]) -> Result<T, Failure> {
-    serde_json::from_slice(answer).map_err(|_| Failure::Garbled)
+/// A whole answer, or an entry of one; what the parser says of it is not shown, since it quotes it.
+pub fn read<T: DeserializeOwned>(answer: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(answer).map_err(|error| match error.to_string() {
+        text if text.starts_with(TOO_MANY) => Failure::TooLarge,
+        _ => Failure::Garbled,
+    })
 }
 
 /// `1.41`

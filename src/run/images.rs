@@ -68,11 +68,10 @@ impl<'a, E: Engine> Images<'a, E> {
         let not_found = |why: &str| Err(anyhow!(Error::new(Kind::ImageNotFound, format!("{why}: `{image}`"))));
         let how = match (&local, &policy.image_archive) {
             (Some(local), _) => {
-                let newest = self.newest(request, image).await?;
-                if newest.is_none() {
+                let Some(newest) = self.newest(request, image).await? else {
                     return Err(cannot_tell_newest(image).into());
-                }
-                if newest.is_some_and(|newest| local.digests.iter().any(|digest| digest.ends_with(&newest))) {
+                };
+                if local.digests.iter().any(|digest| digest.ends_with(&newest)) {
                     self.settled.borrow_mut().push(image.as_str().to_owned());
                     return Ok(there(local));
                 }

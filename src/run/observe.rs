@@ -200,8 +200,12 @@ async fn engine_traits<E: Engine>(
         !it.relabel && [mount::SHARED, mount::PRIVATE, mount::CA].contains(&it.destination.as_str())
     };
     let labels_in_doubt = !observed.podman && observed.mounts.iter().any(unlabelled) && Path::new(SELINUX).exists();
-    let (wanted, actual) = (&desired.limits, &observed.limits);
-    let limits_differ =
-        actual.memory != wanted.memory() || actual.memory_swap != wanted.memory_swap() || !actual.has_cpus(wanted.cpus);
-    if limits_differ || labels_in_doubt { Ok(engine.info().await?.traits) } else { Ok(EngineTraits::default()) }
+    let differ = |traits: EngineTraits| traits.limits_differ(&desired.limits, &observed.limits);
+    if !differ(EngineTraits::default()) && !labels_in_doubt {
+        return Ok(EngineTraits::default());
+    }
+    let traits = engine.info().await?.traits;
+    // Only where it decides: that is asked by a call that writes to a container that there is.
+    let updates_limits = observed.podman && differ(traits) && engine.updates_limits().await?;
+    Ok(EngineTraits { updates_limits, ..traits })
 }

@@ -49,7 +49,7 @@ pub fn check_cpus(wanted: Option<Cpus>, of_host: u32, can_limit: bool) -> Result
         Some(cpus) if !can_limit => Err(Error::new(
             Kind::Unsupported,
             format!(
-                "the engine cannot limit CPUs on this host, whose kernel has no controller for them; leave out cpus, got: `{cpus}`"
+                "the engine cannot limit CPUs on this host, whose kernel has no controller for them; leave out cpus, or give cpus=0, got: `{cpus}`"
             ),
         )),
         Some(cpus) if cpus.to_f64() > f64::from(of_host) => {

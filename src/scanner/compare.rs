@@ -228,16 +228,14 @@ impl List {
         let way = |change: Option<Change>| change.map_or(Way::Replace, &live);
         let (memory, swap, cpus) = (wanted.memory(), wanted.memory_swap(), wanted.cpus);
         let change = memory.zip(swap).map(|(memory, swap)| Change::Memory(memory, swap));
-        let same = actual.memory == memory || engine.discards_memory(memory);
-        self.add("memory", actual.memory, memory, same, way(change));
+        self.add("memory", actual.memory, memory, engine.is_memory(actual, memory), way(change));
         let shown = |swap: Option<MemorySwap>| {
             swap.map(|swap| match swap {
                 MemorySwap::Unlimited => json!("unlimited"),
                 MemorySwap::Bytes(bytes) => json!(bytes),
             })
         };
-        let same = actual.memory_swap == swap || engine.discards_swap(swap);
-        self.add("memory_swap", shown(actual.memory_swap), shown(swap), same, way(change));
+        self.add("memory_swap", shown(actual.memory_swap), shown(swap), engine.is_swap(actual, swap), way(change));
         let before = actual.cpus.map(|cpus| match cpus_lapse {
             false => json!(cpus.to_f64()),
             true => json!(format!("{cpus} (not enforced, or only until the next start)")),

@@ -14,7 +14,7 @@ use std::ops::Range;
 use serde_json::{Map, Value};
 
 use super::forms::{Forms, SHORTEST};
-use super::view::{View, printable, views};
+use super::view::{View, is_plain, printable, views};
 use super::words::is_word;
 use super::{HIDDEN, MASK, url};
 
@@ -198,11 +198,6 @@ impl Mask {
         let at = |start: usize| Some(start..start + self.forms.longest_at(bytes.get(start..)?)?);
         (0..bytes.len()).filter_map(at)
     }
-}
-
-/// Whether `text` can be read in one way only ([`views`]).
-fn is_plain(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_control() && !b"%\\'".contains(&byte))
 }
 
 /// Whether what stands at `key` is never masked.

@@ -34,6 +34,11 @@ pub fn views(text: &str) -> Vec<View> {
     views
 }
 
+/// Whether [`views`] has but one of `text`, in which each byte comes from where it is.
+pub fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_control() && !b"%\\'".contains(&byte))
+}
+
 impl View {
     /// The view with nothing taken off.
     fn plain(text: &str) -> Self {
@@ -241,4 +246,22 @@ fn hex(digits: &[u8]) -> Option<u8> {
 /// No text is as long as 4 GiB: the engine's answers are bounded.
 fn origin(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn of_a_plain_text_there_is_one_view(text in "[ -~]{0,12}|\\PC{0,4}|[a'%\\\\]{0,9}") {
+            if is_plain(&text) {
+                let views = views(&text);
+                proptest::prop_assert_eq!(views.len(), 1);
+                proptest::prop_assert_eq!(&views[0].bytes, &text.to_ascii_lowercase().into_bytes());
+                let own: Vec<_> = (0..text.len()).map(|at| (origin(at), origin(at + 1))).collect();
+                proptest::prop_assert_eq!(&views[0].origins, &own);
+            }
+        }
+    }
 }

@@ -216,7 +216,7 @@ fn an_answer_may_not_be_larger_than_it_ever_needs_to_be() {
         assert_eq!(answer.is_ok(), allowed, "{answer:?}");
         if let Err(failure) = answer {
             assert_eq!(*failure.root(), Failure::TooLarge);
-            assert_eq!(failure.to_string(), "cannot inspect image `b`: the engine's answer is too large");
+            assert_eq!(failure.to_string(), Failure::TooLarge.during("inspect image `b`").to_string());
         }
     }
 }
@@ -247,7 +247,7 @@ fn progress_may_be_endless_but_not_its_lines(#[case] lines: Vec<String>, #[case]
     let engine = Engines::new(vec![ok("OK"), chunks(lines)]);
     let pulled = block_on(engine.docker().pull(&ImageRef::parse("qualys/qcsa").unwrap(), None));
     let failure = pulled.map_err(|failure| failure.to_string());
-    let expected = "cannot pull image `qualys/qcsa`: the engine's answer is too large".to_owned();
+    let expected = Failure::TooLarge.during("pull image `qualys/qcsa`").to_string();
     assert_eq!(failure, if allowed { Ok(()) } else { Err(expected) });
     assert_eq!(engine.asked()[1], "POST /v1.41/images/create?fromImage=qualys/qcsa&tag=latest");
 }

@@ -75,11 +75,11 @@ fn a_long_list_is_read() {
 #[case::too_large("/Config/Cmd", json!("x".repeat(1 << 20)), "the engine's answer is too large")]
 #[case::variables("/Config/Env", (0..30_000).map(|at| format!("VARIABLE_{at}=value-{at}")).collect(), "")]
 #[case::variables_of_one_value("/Config/Env", vec!["A=canary"; 80_000].into(), "")]
-#[case::labels("/Config/Labels", (0..40_000).map(|at| (at.to_string(), json!("x"))).collect(), "cannot parse the engine's answer")]
-#[case::mounts("/Mounts", vec![json!({}); 300_000].into(), "cannot parse the engine's answer")]
-#[case::asked_mounts("/HostConfig/Mounts", vec![json!({}); 300_000].into(), "cannot parse the engine's answer")]
+#[case::labels("/Config/Labels", (0..40_000).map(|at| (at.to_string(), json!("x"))).collect(), "the engine's answer is too large")]
+#[case::mounts("/Mounts", vec![json!({}); 300_000].into(), "the engine's answer is too large")]
+#[case::asked_mounts("/HostConfig/Mounts", vec![json!({}); 300_000].into(), "the engine's answer is too large")]
 #[case::anything("/Args", vec![json!(0); 400_000].into(), "")]
-#[case::networks("/NetworkSettings/Networks", (0..40_000).map(|at| (at.to_string(), json!({}))).collect(), "cannot parse the engine's answer")]
+#[case::networks("/NetworkSettings/Networks", (0..40_000).map(|at| (at.to_string(), json!({}))).collect(), "the engine's answer is too large")]
 fn a_container_is_bounded(#[case] field: &str, #[case] value: Value, #[case] words: &str) {
     let body = container(field, value);
     let engine = engine(move |path| {
