@@ -150,7 +150,7 @@ impl Folder {
                 return Err(Error::new(Kind::EngineError, message));
             }
         };
-        if guard.try_lock().is_err() || !is_named(&self.parent, GUARD, &guard) {
+        if guard.try_lock().is_err() || !is_named(&self.parent, GUARD, &guard).map_err(trouble)? {
             return Ok(()); // another run is at it
         }
         let removed = self.remove_other(name);
@@ -176,9 +176,14 @@ impl Folder {
     }
 
     /// Whether `file` is still the one that is called `name` in the folder that is at the place.
-    pub fn is_current(&self, name: &str, file: &File) -> bool {
-        let again = || openat(&self.parent, self.place.file_name()?, LOOK, Mode::empty()).ok();
-        again().is_some_and(|directory| is_named(&directory, name, file))
+    pub fn is_current(&self, name: &str, file: &File) -> Result<bool> {
+        let trouble = |error| cannot_lock(&self.place, error);
+        match openat(&self.parent, self.place.file_name().unwrap_or_default(), LOOK, Mode::empty()) {
+            Ok(directory) => is_named(&directory, name, file).map_err(trouble),
+            Err(Errno::NOENT) => Ok(false),
+            // Not another run's doing: waiting for one would say so until the patience is at its end.
+            Err(error) => Err(trouble(error)),
+        }
     }
 
     /// Removes the file `name`, of a lock that this run holds.
@@ -195,7 +200,7 @@ impl Folder {
             let Ok(name) = entry.file_name().to_str() else { continue };
             if let Ok(Opened::File(file)) = look(&self.directory, name, OFlags::RDONLY)
                 && file.try_lock().is_ok()
-                && self.is_current(name, &file)
+                && let Ok(true) = self.is_current(name, &file)
             {
                 self.remove(name);
             }
@@ -266,8 +271,11 @@ fn is_lock_file(found: &Stat) -> bool {
         && PRIVATE.contains(Mode::from_raw_mode(found.st_mode))
 }
 
-fn is_named(directory: &OwnedFd, name: &str, file: &File) -> bool {
+fn is_named(directory: &OwnedFd, name: &str, file: &File) -> rustix::io::Result<bool> {
     let identity = |found: Stat| (found.st_dev, found.st_ino);
-    let named = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).map(identity);
-    fstat(file).map(identity).is_ok_and(|file| named == Ok(file))
+    match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(named) => Ok(identity(named) == identity(fstat(file)?)),
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
 }

@@ -115,7 +115,7 @@ impl LockKey {
             let folder = Folder::make(&place)?;
             if let Some(file) = folder.make_file(&self.file)?
                 && waiting.is_locked(&file)?
-                && folder.is_current(&self.file, &file)
+                && folder.is_current(&self.file, &file)?
             {
                 let lock = Lock { file, folder, name: self.file.clone() };
                 // Only for the message of those who wait: a full disk is no reason to leave a scanner as it is.
@@ -135,7 +135,7 @@ impl LockKey {
             match folder.existing_file(&self.file)? {
                 // Nobody holds a lock on anything but a lock file.
                 Opened::Missing | Opened::Other => return Ok(()),
-                Opened::File(file) if waiting.is_locked(&file)? && folder.is_current(&self.file, &file) => {
+                Opened::File(file) if waiting.is_locked(&file)? && folder.is_current(&self.file, &file)? => {
                     return Ok(());
                 }
                 Opened::File(_) => {}
@@ -209,7 +209,8 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        if self.folder.is_current(&self.name, &self.file) {
+        // What is left of a lock that cannot be looked at is taken over by the next run.
+        if let Ok(true) = self.folder.is_current(&self.name, &self.file) {
             self.folder.remove(&self.name);
         }
         self.folder.clean_up();
