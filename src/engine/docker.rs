@@ -21,12 +21,12 @@ use super::body::Fields;
 use super::endpoints::endpoint;
 use super::successor::OnEngine;
 use super::translate::{dependencies, with_algorithm};
-use super::transport::Transport;
+use super::transport::{Transport, read};
 use super::{DockerHost, Engine, Failure, Info, Listed, LocalImage, body, successor};
 use crate::scanner::admission::Neighbour;
 use crate::scanner::dependency::Dependency;
 use crate::scanner::desired::Desired;
-use crate::scanner::observed::{Note, Observed};
+use crate::scanner::observed::{Note, Observed, Status};
 use crate::scanner::operation::Update;
 use crate::scanner::policy::Credentials;
 use crate::scanner::values::compression::Compression;
@@ -105,15 +105,26 @@ impl Docker {
             id: String,
         }
         let path = format!("/containers/create?name={name}");
-        let request = async { self.transport.post::<Created>(&path, body).await?.ok_or(Failure::Garbled) };
-        Ok(self.ask(&format!("create container `{name}`"), request).await?.id)
+        let what = format!("create container `{name}`");
+        let answer = self.tell(&what, &path, body).await?;
+        Ok(read::<Created>(&answer).map_err(|failure| self.failed(&what, failure))?.id)
+    }
+
+    /// What the engine answers to `body` at `POST path`: nothing, JSON, or `OK` of Podman. Boxed, or the binary would have it
+    /// once for each call.
+    pub(super) fn tell<'a>(
+        &'a self,
+        what: &'a str,
+        path: &'a str,
+        body: &'a Value,
+    ) -> LocalBoxFuture<'a, Result<Bytes, Failure>> {
+        Box::pin(self.ask(what, self.transport.post(path, body)))
     }
 
     async fn connect(&self, id: &str, network: &str, endpoint: Fields) -> Result<(), Failure> {
         let body = json!({"Container": id, "EndpointConfig": endpoint});
         let path = format!("/networks/{network}/connect");
-        let connecting = self.transport.post::<Value>(&path, &body);
-        self.ask(&format!("connect the scanner to network `{network}`"), connecting).await?;
+        self.tell(&format!("connect the scanner to network `{network}`"), &path, &body).await?;
         Ok(())
     }
 
@@ -193,7 +204,7 @@ impl Engine for Docker {
         Ok(info)
     }
 
-    async fn updates_limits(&self) -> Result<bool, Failure> {
+    async fn updates(&self) -> Result<bool, Failure> {
         self.has_update().await
     }
 
@@ -262,8 +273,7 @@ impl Engine for Docker {
         if let Some(network) = successor.left_network {
             let body = json!({"Container": id});
             let path = format!("/networks/{network}/disconnect");
-            let leaving = self.transport.post::<Value>(&path, &body);
-            self.ask(&format!("disconnect the scanner from network `{network}`"), leaving).await?;
+            self.tell(&format!("disconnect the scanner from network `{network}`"), &path, &body).await?;
         }
         Ok(id)
     }
@@ -280,6 +290,10 @@ impl Engine for Docker {
         let mut options = StopContainerOptionsBuilder::default();
         if let Some(grace) = grace {
             options = options.t(grace);
+        }
+        // Podman refuses to stop what is paused. If it is paused no longer, so much the better.
+        if container.status == Status::Paused && self.transport.is_podman() {
+            let _ = self.unpause(&container.id).await;
         }
         self.call(self.with_grace(container, grace), "stop the scanner", async |docker| {
             docker.stop_container(&container.id, Some(options.build())).await
@@ -304,7 +318,8 @@ impl Engine for Docker {
     }
 
     async fn unpause(&self, id: &str) -> Result<(), Failure> {
-        self.call(self.timeout, "unpause the scanner", async |docker| docker.unpause_container(id).await).await
+        self.tell("unpause the scanner", &format!("/containers/{id}/unpause"), &Value::Null).await?;
+        Ok(())
     }
 
     async fn remove(&self, id: &str) -> Result<(), Failure> {

@@ -27,8 +27,8 @@ const CHOSEN: &[&str] = &[
 pub struct Networks {
     /// What the create call names as its network mode.
     pub mode: String,
-    /// The network of the create call and the endpoint on it; `None`: nothing was configured there.
-    pub first: Option<(String, Fields)>,
+    /// The networks that the create call names with their endpoints: Podman takes all of them, Docker below API 1.44 one.
+    pub first: Vec<(String, Fields)>,
     /// The networks that it must be connected to afterwards.
     pub further: Vec<(String, Fields)>,
     /// The network of the create call that it must then be disconnected from.
@@ -56,24 +56,31 @@ impl Networks {
                 // Engines take links to another network from its endpoint alone.
                 first.insert("Links".to_owned(), links.split_off(0).into());
             }
-            let first = Some((network.clone(), first));
-            return Self { mode: network.clone(), first, further: endpoints, left: None, links };
+            let name = if old.podman && is_default { PODMANS_DEFAULT } else { network };
+            let (mut first, mut further) = (vec![(name.to_owned(), first)], endpoints);
+            if old.podman {
+                first.append(&mut further);
+            }
+            return Self { mode: network.clone(), first, further, left: None, links };
         }
         let mode = inspected.get("HostConfig").map_or("", |config| text(config, "NetworkMode"));
         // By name: a network that was made anew has another id.
+        if old.podman && mode == DEFAULT {
+            // That is its mode whatever it is attached to. Where no network is named it takes its default one.
+            let left = endpoints.is_empty().then(|| PODMANS_DEFAULT.to_owned());
+            return Self { mode: mode.to_owned(), first: endpoints, further: Vec::new(), left, links };
+        }
         let mode = if old.podman || ["", "default"].contains(&mode) { mode } else { made_on };
-        let mut networks = Self { mode: mode.to_owned(), first: None, further: endpoints, left: None, links };
+        let mut networks = Self { mode: mode.to_owned(), first: Vec::new(), further: endpoints, left: None, links };
         if old.network.is_off_its_own() {
             if is_gone {
-                let first = (!networks.further.is_empty()).then(|| networks.further.remove(0));
-                networks.mode = first.as_ref().map_or("none", |(name, _)| name).to_owned();
-                networks.first = first;
+                networks.first.extend((!networks.further.is_empty()).then(|| networks.further.remove(0)));
+                networks.mode = networks.first.first().map_or("none", |(name, _)| name).to_owned();
             } else {
-                let left = if old.podman && made_on == DEFAULT { PODMANS_DEFAULT } else { made_on };
-                networks.left = Some(left.to_owned());
+                networks.left = Some(made_on.to_owned());
             }
-        } else if let Some(at) = networks.further.iter().position(|(name, _)| is_called(name, made_on, old)) {
-            networks.first = Some(networks.further.remove(at));
+        } else if let Some(at) = networks.further.iter().position(|(name, _)| name == made_on) {
+            networks.first.push(networks.further.remove(at));
         }
         networks
     }

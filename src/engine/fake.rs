@@ -293,7 +293,7 @@ impl Engine for Fake {
         Ok(self.world().containers.into_iter().map(neighbour).collect())
     }
 
-    async fn updates_limits(&self) -> Result<bool, Failure> {
+    async fn updates(&self) -> Result<bool, Failure> {
         self.reachable()?;
         Ok(false)
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Docker, Failure};
 use crate::scanner::engine_traits::{EngineTraits, SwapLimits};
@@ -71,7 +71,7 @@ impl Docker {
                     _ if is_podman => SwapLimits::Limited,
                     _ => SwapLimits::Any,
                 },
-                updates_limits: false, // asked for where it matters, by a call of its own
+                updates: false, // asked for where it matters, by a call of its own
             },
             limits_cpus: answer.cpu_cfs_quota.filter(|_| is_told).unwrap_or(true),
             store,
@@ -89,9 +89,7 @@ impl Docker {
     /// container that is asked for does not exist.
     pub(super) async fn has_update(&self) -> Result<bool, Failure> {
         let path = format!("/containers/{NOBODY}/update");
-        let body = json!({});
-        let asking = self.transport.post::<Value>(&path, &body);
-        match self.ask("ask the engine what it can update", asking).await {
+        match self.tell("ask the engine what it can update", &path, &json!({})).await {
             Ok(_) => Ok(true),
             Err(failure) => match failure.root() {
                 Failure::NotFound(message) => Ok(message.contains("no such container")),

@@ -85,7 +85,7 @@ pub trait Engine {
     async fn info(&self) -> Result<Info, Failure>;
 
     /// Whether this Podman has the call that changes the limits of a container as it is.
-    async fn updates_limits(&self) -> Result<bool, Failure>;
+    async fn updates(&self) -> Result<bool, Failure>;
 
     /// All containers, running or not; scanners among them, whoever made them, as [`Self::inspect`] shows them.
     async fn neighbours(&self) -> Result<Vec<Neighbour>, Failure>;

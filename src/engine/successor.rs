@@ -26,6 +26,15 @@ const SHORT_ID: usize = 12;
 /// The seconds between SIGTERM and SIGKILL that every container has on Podman.
 const PODMANS_STOP_TIMEOUT: i64 = 10;
 
+/// What Podman's own annotations begin with.
+const PODMANS_ANNOTATIONS: &[&str] = &[
+    "io.podman.annotations.",
+    "io.container.manager",
+    "org.opencontainers.image.stopSignal",
+    "org.systemd.property.KillSignal",
+    "org.systemd.property.TimeoutStopUSec",
+];
+
 /// The fields of `Config` that an image brings, beside its labels.
 const FROM_IMAGE: &[&str] =
     &["User", "ExposedPorts", "Cmd", "Healthcheck", "WorkingDir", "Entrypoint", "StopSignal", "Shell"];
@@ -88,15 +97,21 @@ pub fn successor(
     let networks = Networks::new(desired, old, inspected, engine.made_on_is_gone);
     networks.put_links(&mut host_config);
     body.insert("HostConfig".to_owned(), Value::Object(host_config));
-    if let Some((name, endpoint)) = &networks.first {
-        let mut endpoint = endpoint.clone();
+    let mac_address = body.get("MacAddress").filter(|it| !is_silent(it)).cloned();
+    let mut endpoints = Fields::new();
+    // Podman's mode tells no network, and does not count beside one that is named.
+    let all_named = old.podman && networks.first.iter().any(|(name, _)| *name != networks.mode);
+    for (name, mut endpoint) in networks.first {
         // Engines from API 1.44 on want a chosen MAC address here, older ones only where they report it.
-        if let Some(address) = body.get("MacAddress").filter(|it| !is_silent(it) && name != DEFAULT) {
-            endpoint.insert("MacAddress".to_owned(), address.clone());
+        if let Some(address) = mac_address.clone().filter(|_| name != DEFAULT) {
+            endpoint.insert("MacAddress".to_owned(), address);
         }
-        if !endpoint.is_empty() {
-            body.insert("NetworkingConfig".to_owned(), json!({"EndpointsConfig": {name: endpoint}}));
+        if all_named || !endpoint.is_empty() {
+            endpoints.insert(name, endpoint.into());
         }
+    }
+    if !endpoints.is_empty() {
+        body.insert("NetworkingConfig".to_owned(), json!({"EndpointsConfig": endpoints}));
     }
     manage(&mut body, desired);
     if let Some(Value::Array(env)) = body.get_mut("Env") {
@@ -243,8 +258,17 @@ fn carried_host_config(mut config: Fields, desired: &Desired, old: &Observed) ->
         config.remove("MaskedPaths");
         config.remove("ReadonlyPaths");
         if let Some(Value::Array(options)) = config.get_mut("SecurityOpt") {
-            options.retain(|option| option != "label=disable");
+            options.retain(|option| option != "label=disable" && option != "unmask=all");
         }
+        if old.podman && was_privileged {
+            // It reports by what all rights differ from the usual ones.
+            config.remove("CapAdd");
+            config.remove("CapDrop");
+        }
+    }
+    // It notes there what it was told otherwise, and believes it: also that a container has all rights.
+    if let Some(Value::Object(annotations)) = config.get_mut("Annotations").filter(|_| old.podman) {
+        annotations.retain(|key, _| !PODMANS_ANNOTATIONS.iter().any(|prefix| key.starts_with(prefix)));
     }
     // Podman reports -1 or 0 for an unset value, and cgroup v2 accepts neither.
     let swappiness = config.get("MemorySwappiness").and_then(Value::as_i64);

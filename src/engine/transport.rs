@@ -135,12 +135,11 @@ impl Transport {
         if entries.is_whole() { Ok(()) } else { Err(Failure::Garbled) }
     }
 
-    /// What the engine answers to `body` at `POST path`; `None` when it says nothing.
-    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<Option<T>, Failure> {
+    /// What the engine answers to `body` at `POST path`.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Bytes, Failure> {
         self.agree().await?;
         let call = Call { body: Some(body_full(Bytes::from(body.to_string()))), ..Call::default() };
-        let answer = self.whole(Method::POST, path, call).await?;
-        if answer.is_empty() { Ok(None) } else { read(&answer).map(Some) }
+        self.whole(Method::POST, path, call).await
     }
 
     /// The body of the engine's answer to `call` at `POST path`, which takes as long as it takes.

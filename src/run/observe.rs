@@ -26,6 +26,8 @@ use crate::scanner::values::name::Name;
 const SELINUX: &str = "/sys/fs/selinux/enforce";
 /// Between two observations of containers that change meanwhile.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Longer than Podman needs to start what ended by itself.
+const BETWEEN_STARTS: Duration = Duration::from_millis(500);
 
 /// The containers of the scanner `name`. Waits for one that the engine is removing, at most `timeout`.
 pub async fn containers<E: Engine>(engine: &E, name: &Name, timeout: Duration) -> Result<Containers, Failure> {
@@ -41,10 +43,23 @@ pub async fn containers_of<E: Engine>(
     timeout: Duration,
 ) -> Result<Containers, Failure> {
     let deadline = Instant::now() + timeout;
+    let mut ended: Option<(i64, Instant)> = None;
     loop {
-        if let Some(containers) = inspected(engine, name, &listed).await? {
-            let is_going = containers.current.as_ref().is_some_and(|it| it.status == Status::Removing);
-            if !is_going || Instant::now() >= deadline {
+        if let Some(mut containers) = inspected(engine, name, &listed).await? {
+            let now = Instant::now();
+            let current = containers.current.as_mut();
+            let is_changing = current.is_some_and(|current| {
+                match ended {
+                    Some((restarts, _)) if restarts != current.restart_count => current.status = Status::Restarting,
+                    None if current.may_be_between_starts() => {
+                        ended = Some((current.restart_count, now + BETWEEN_STARTS));
+                    }
+                    _ => {}
+                }
+                let is_going = current.status == Status::Removing && now < deadline;
+                is_going || (current.may_be_between_starts() && ended.is_some_and(|(_, until)| now < until))
+            });
+            if !is_changing {
                 return Ok(containers);
             }
         } else if Instant::now() >= deadline {
@@ -201,11 +216,12 @@ async fn engine_traits<E: Engine>(
     };
     let labels_in_doubt = !observed.podman && observed.mounts.iter().any(unlabelled) && Path::new(SELINUX).exists();
     let differ = |traits: EngineTraits| traits.limits_differ(&desired.limits, &observed.limits);
-    if !differ(EngineTraits::default()) && !labels_in_doubt {
+    let other_policy = observed.podman && desired.restart_policy.is_some_and(|it| it != observed.restart_policy);
+    if !differ(EngineTraits::default()) && !labels_in_doubt && !other_policy {
         return Ok(EngineTraits::default());
     }
     let traits = engine.info().await?.traits;
     // Only where it decides: that is asked by a call that writes to a container that there is.
-    let updates_limits = observed.podman && differ(traits) && engine.updates_limits().await?;
-    Ok(EngineTraits { updates_limits, ..traits })
+    let updates = observed.podman && (other_policy || differ(traits)) && engine.updates().await?;
+    Ok(EngineTraits { updates, ..traits })
 }

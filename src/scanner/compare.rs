@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::desired::Desired;
 use super::engine_traits::EngineTraits;
-use super::observed::Observed;
+use super::observed::{Observed, Status};
 use super::operation::{Change, Update};
 use super::values::environment::{self, Environment};
 use super::values::image::WantedImage;
@@ -78,14 +78,15 @@ pub fn compare(desired: &Desired, observed: &Observed, image: &WantedImage, engi
     list.mount("shared_dir", observed, mount::SHARED, Some(shared_dir.as_str()), engine);
     list.mount("private_dir", observed, mount::PRIVATE, Some(identity_dir.as_str()), engine);
     list.mount("ca_dir", observed, mount::CA, ca_dir.as_ref().map(super::values::directory::Directory::as_str), engine);
-    let live = |change| if observed.is_updatable() { Way::Update(change) } else { Way::Replace };
-    let live_limit = |change| match change {
+    let live = |change| match change {
+        // Podman goes on reporting the limits that an ended container was started with.
+        Change::Memory(..) | Change::Cpus(..) if engine.updates && observed.status == Status::Exited => Way::Replace,
         // Podman's call knows CPUs only as a share of a period.
-        Change::Cpus(cpus, None) if engine.updates_limits => Way::Update(Change::Cpus(cpus, Some(CPU_PERIOD))),
-        change if engine.updates_limits => Way::Update(change),
-        change => live(change),
+        Change::Cpus(cpus, None) if engine.updates => Way::Update(Change::Cpus(cpus, Some(CPU_PERIOD))),
+        change if engine.updates || observed.is_updatable() => Way::Update(change),
+        _ => Way::Replace,
     };
-    list.limits(limits, &observed.limits, live_limit, engine);
+    list.limits(limits, &observed.limits, live, engine);
     if let Some(network) = network {
         let same = observed.is_on(network);
         list.add("network", observed.network.shown(), network.as_str(), same, Way::Replace);
@@ -130,9 +131,10 @@ fn is_image(observed: &Observed, image: &WantedImage) -> bool {
     }
 }
 
-/// Both names; where a name has come to mean another image, the ids with them.
+/// Both names; where a name has come to mean another image, the ids with them. Podman puts the registry before a name.
 fn shown_images(observed: &Observed, wanted: &str, image: &WantedImage) -> (String, String) {
-    if observed.image != wanted || is_image(observed, image) {
+    let registry = observed.image.strip_suffix(wanted);
+    if registry.is_none_or(|it| !it.is_empty() && !it.ends_with('/')) || is_image(observed, image) {
         return (observed.image.clone(), wanted.to_owned());
     }
     let after = match image {
@@ -141,7 +143,7 @@ fn shown_images(observed: &Observed, wanted: &str, image: &WantedImage) -> (Stri
         WantedImage::ToPull => "to be pulled",
         WantedImage::ToLoad => "to be loaded",
     };
-    (format!("{wanted} ({})", observed.image_id), format!("{wanted} ({after})"))
+    (format!("{} ({})", observed.image, observed.image_id), format!("{wanted} ({after})"))
 }
 
 struct List(Vec<Comparison>);
@@ -256,7 +258,8 @@ pub fn live_update(desired: &Desired, observed: &Observed, comparisons: &[Compar
             changes.push(change);
         }
     }
-    if observed.podman && !changes.is_empty() {
+    let has_policy = changes.iter().any(|it| matches!(it, Change::RestartPolicy(_)));
+    if observed.podman && !changes.is_empty() && !has_policy {
         changes.push(Change::RestartPolicy(observed.restart_policy));
     }
     let (has, wants) = (&observed.limits, &desired.limits);

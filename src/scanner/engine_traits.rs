@@ -12,8 +12,8 @@ pub struct EngineTraits {
     pub limits_memory: bool,
     /// The limits of swap that it does not discard.
     pub swap: SwapLimits,
-    /// It is a Podman that can change the limits of a container as it is. Asked only where they differ.
-    pub updates_limits: bool,
+    /// It is a Podman that can change the limits and the restart policy of a container as it is. Asked only where they differ.
+    pub updates: bool,
 }
 
 /// Limits of swap beside limited memory.
@@ -29,7 +29,7 @@ pub enum SwapLimits {
 
 impl Default for EngineTraits {
     fn default() -> Self {
-        Self { labels_enforced: false, limits_memory: true, swap: SwapLimits::Any, updates_limits: false }
+        Self { labels_enforced: false, limits_memory: true, swap: SwapLimits::Any, updates: false }
     }
 }
 

@@ -137,10 +137,16 @@ impl Observed {
         Duration::try_from(Timestamp::now().duration_since(self.started_at?)).ok()
     }
 
-    /// Whether its limits and its restart policy can be changed as it is. Podman has no call for that (seen on 4.3), and no
+    /// Whether its limits and its restart policy can be changed as it is. Not every Podman has a call for that, and none has a
     /// daemon whose restart would bring containers back.
     pub fn is_updatable(&self) -> bool {
         !self.podman
+    }
+
+    /// Whether its policy may be about to start it again: Podman has no word for that, and says that it has ended.
+    pub fn may_be_between_starts(&self) -> bool {
+        let may_restart = self.restart_count > 0 && self.restart_policy != RestartPolicy::No;
+        self.podman && self.status == Status::Exited && may_restart
     }
 
     /// Whether it is attached to what an engine or a user calls `network`.

@@ -1,3 +1,4 @@
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::super::answer::Container;
@@ -186,7 +187,6 @@ fn podmans_default_network_has_another_name_than_its_mode() {
     networks.insert("podman".to_owned(), bridge);
     let observed = Container { podman: true, ..container(old.clone()) }.observe(None);
     let successor = |options: &Value, old: &Value| successor_of(&observed, options, old, Some(&image("image")));
-    // It would be refused: the container is on this network already.
     for stays in [same(), json!({"network": "podman"}), json!({"network": "default"})] {
         let successor = successor(&stays, &old);
         assert_eq!(successor["further networks"], Value::Null);
@@ -195,6 +195,34 @@ fn podmans_default_network_has_another_name_than_its_mode() {
     let moved = successor(&json!({"network": "v6"}), &old);
     assert_eq!(moved["further networks"], Value::Null);
     assert_eq!(moved["body"]["HostConfig"]["NetworkMode"], "v6");
+}
+
+/// On Podman the create call names all networks: the mode tells none, and where none is named it takes its default one.
+#[rstest]
+#[case::made_on_another(&["lan"], json!({}), "bridge", &["lan"], None)]
+#[case::on_two(&["lan", "podman"], json!({}), "bridge", &["lan", "podman"], None)]
+#[case::on_none(&[], json!({}), "bridge", &[], Some("podman"))]
+#[case::to_another(&["podman", "two"], json!({"network": "lan"}), "lan", &["lan", "two"], None)]
+#[case::to_the_default(&["lan", "two"], json!({"network": "bridge"}), "bridge", &["podman", "two"], None)]
+#[case::to_the_hosts(&["podman"], json!({"network": "host"}), "host", &[], None)]
+fn podmans_networks_are_those_of_the_create_call(
+    #[case] on: &[&str],
+    #[case] options: Value,
+    #[case] mode: &str,
+    #[case] named: &[&str],
+    #[case] left: Option<&str>,
+) {
+    let mut old = fixtures::json("limited");
+    old["HostConfig"]["NetworkMode"] = json!("bridge");
+    old["NetworkSettings"]["Networks"] = on.iter().map(|name| ((*name).to_owned(), json!({}))).collect();
+    let observed = Container { podman: true, ..container(old.clone()) }.observe(None);
+    let desired = request(&options).unwrap().desired.unwrap();
+    let engine = OnEngine { host_name: "host", made_on_is_gone: false, volumes: &BTreeSet::new() };
+    let made = successor(&desired, &observed, &Note::of(&observed), &old, Some(&image("image")), engine);
+    assert_eq!(made.body["HostConfig"]["NetworkMode"], mode);
+    let endpoints = made.body["NetworkingConfig"]["EndpointsConfig"].as_object();
+    assert_eq!(endpoints.into_iter().flatten().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), named);
+    assert_eq!((made.further_networks, made.left_network.as_deref()), (Vec::new(), left));
 }
 
 #[test]
@@ -316,6 +344,28 @@ fn what_podman_says_without_being_asked_is_not_the_containers_own() {
     // Here it says something, since the image says something else.
     image["WorkingDir"] = json!("/work");
     assert_eq!(successor_of(&observed, &same(), &old, Some(&image))["body"]["WorkingDir"], "/");
+}
+
+/// Podman believes its notes: a container with that of all rights has them for its inspect, whatever the call said.
+#[test]
+fn what_podman_derives_from_all_rights_does_not_outlive_them() {
+    let mut old = fixtures::json("limited");
+    let host_config = old["HostConfig"].as_object_mut().unwrap();
+    host_config.insert("Privileged".to_owned(), json!(true));
+    host_config.insert("CapDrop".to_owned(), json!(["SYS_RESOURCE"]));
+    host_config.insert("SecurityOpt".to_owned(), json!(["unmask=all", "mine"]));
+    let podmans = ["io.podman.annotations.privileged", "io.container.manager", "org.opencontainers.image.stopSignal"];
+    let annotations = podmans.iter().chain(&["mine"]).map(|key| ((*key).to_owned(), json!("x"))).collect();
+    host_config.insert("Annotations".to_owned(), Value::Object(annotations));
+    let carried = |podman: bool, options: &Value| {
+        let observed = Observed { podman, ..container(old.clone()).observe(None) };
+        let host_config = &successor_of(&observed, options, &old, Some(&image("image")))["body"]["HostConfig"];
+        json!([host_config["SecurityOpt"], host_config["CapDrop"], host_config["Annotations"]])
+    };
+    let less = json!({"privileged": false});
+    assert_eq!(carried(true, &less), json!([["mine"], null, {"mine": "x"}]));
+    assert_eq!(carried(true, &same()), json!([["unmask=all", "mine"], ["SYS_RESOURCE"], {"mine": "x"}]));
+    assert_eq!(carried(false, &less)[1], json!(["SYS_RESOURCE"]));
 }
 
 #[test]

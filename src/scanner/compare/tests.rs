@@ -236,17 +236,29 @@ fn without_a_controller_for_memory(#[case] options: Value, #[case] observed: Obs
 #[case::limited(json!({"memory": "1g", "memory_swap": "3g"}), "memory_swap: 2147483648 -> 3221225472 by Update")]
 #[case::memory(json!({"memory": "2g", "memory_swap": -1}), "memory: 1073741824 -> 2147483648 by Update")]
 #[case::cpus(json!({"memory": "1g", "cpus": 1}), "cpus: null -> 1.0 by Update")]
-#[case::policy(json!({"memory": "1g", "restart_policy": "always"}), "restart_policy: \"no\" -> \"always\" by Replace")]
-fn on_podman_that_updates_limits(#[case] options: Value, #[case] expected: &str) {
-    let engine = EngineTraits { swap: SwapLimits::Limited, updates_limits: true, ..EngineTraits::default() };
+#[case::policy(json!({"memory": "1g", "restart_policy": "always"}), "restart_policy: \"no\" -> \"always\" by Update")]
+fn on_podman_that_updates(#[case] options: Value, #[case] expected: &str) {
+    let engine = EngineTraits { swap: SwapLimits::Limited, updates: true, ..EngineTraits::default() };
     let observed = by_hand().limited(GIB, 2 << 30, 0).on_podman();
     assert_eq!(differences(&options, &observed, &same_image(), engine), expected);
+}
+
+#[test]
+fn an_ended_container_of_podman_gets_other_limits_by_a_replacement() {
+    let engine = EngineTraits { updates: true, ..EngineTraits::default() };
+    let ended = Observed { status: Status::Exited, ..by_hand().on_podman() };
+    let options = json!({"memory": "1g", "restart_policy": "always"});
+    assert_eq!(
+        differences(&options, &ended, &same_image(), engine),
+        "memory: null -> 1073741824 by Replace\nmemory_swap: null -> 2147483648 by Replace\n\
+         restart_policy: \"no\" -> \"always\" by Update"
+    );
 }
 
 /// Measured on 5.4.2: it takes an update without a policy for one to `no`, and does not look at `NanoCpus`.
 #[test]
 fn an_update_on_podman_has_its_policy_and_a_share_of_cpus() {
-    let engine = EngineTraits { updates_limits: true, ..EngineTraits::default() };
+    let engine = EngineTraits { updates: true, ..EngineTraits::default() };
     let observed = by_hand().with_policy(RestartPolicy::Always).on_podman();
     let desired = request(&json!({"cpus": 1.5})).unwrap().desired.unwrap();
     let comparisons = compare(&desired, &observed, &same_image(), engine);
@@ -255,6 +267,13 @@ fn an_update_on_podman_has_its_policy_and_a_share_of_cpus() {
         [Change::Cpus(Cpus::from_nano(1_500_000_000), Some(100_000)), Change::RestartPolicy(RestartPolicy::Always)]
     );
     assert_eq!(live_update(&desired, &observed, &[]).changes, []);
+    let desired = request(&json!({"restart_policy": "no"})).unwrap().desired.unwrap();
+    let comparisons = compare(&desired, &observed, &same_image(), engine);
+    assert_eq!(
+        live_update(&desired, &observed, &comparisons).changes,
+        [Change::RestartPolicy(RestartPolicy::No)],
+        "the task's, not the one that there was"
+    );
 }
 
 #[test]
