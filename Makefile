@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # rustup's folder, for shells that were open before it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help build dist demo test explore collection matrix benchmark fuzz lint release-check
+.PHONY: help build dist demo test engines explore collection matrix benchmark fuzz lint release-check
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,12 +25,17 @@ demo: ## Create a scanner on a throwaway Docker engine, repair a drift, clean up
 	@tests/demo/run
 
 test: ## Run all tests, on throwaway Docker engines (as root)
-	@tests/setup/install-requirements rust ansible engine ssh foreign
+	@tests/setup/install-requirements rust ansible engine engines ssh foreign
 	@tests/setup/build-module
 	cargo test --locked -- --test-threads=4 # they wait for engines more than they compute
+	@tests/engines/run --few
 	@tests/matrix/run --few oldest newest
 	@tests/collection/run --few
 	@tests/collection/foreign --few
+
+engines: ## Run the integration tests on every kind of engine: Docker, Podman, other Debian suites (as root; KINDS="trixie/podman" for some)
+	@tests/setup/install-requirements rust engine engines
+	@tests/engines/run $(KINDS)
 
 collection: ## Test the collection: its cache, over SSH too, and the gates to publishing it (as root)
 	@tests/setup/install-requirements rust ansible ssh foreign

@@ -39,7 +39,7 @@ fn tells_of_every_scanner_whoever_made_it_and_changes_nothing() {
         json!({
             "name": limited.name,
             "container": {
-                "id": inspect["Id"], "name": limited.name, "image": "qualys/qcsa:1", "image_id": inspect["Image"],
+                "id": inspect["Id"], "name": limited.name, "image": inspect["Config"]["Image"], "image_id": inspect["Image"],
                 "status": "running", "running": true, "started_at": inspect["State"]["StartedAt"], "exit_code": 0,
                 "restart_count": 0,
             },

@@ -5,7 +5,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::drift::{by_way, cpus};
-use crate::support::{Engine, Scanner, foretold, four_tasks, untouched};
+use crate::support::{Ability, Engine, Scanner, foretold, four_tasks, untouched};
 
 /// An engine takes such an update and would not make such a container.
 #[rstest]
@@ -49,6 +49,9 @@ fn options_without_recreate(options: &Value) -> Value {
 #[case::no_more("--cpus 1", json!({"CpuQuota": -1}))]
 fn cpus_beside_a_quota_that_says_no_limit_are_enforced_by_a_replacement(#[case] made: &str, #[case] update: Value) {
     let scanner = Scanner::new(Engine::shared());
+    if scanner.engine.lacks(Ability::QuotaBesideCpus) {
+        return;
+    }
     scanner.by_hand(&[made]);
     if update["Cpus"].is_number() {
         scanner.engine.docker(&["update", "--cpus=1", &scanner.name]);

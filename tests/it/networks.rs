@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{Engine, Scanner, foretold, four_tasks};
+use crate::support::{Ability, Engine, Scanner, foretold, four_tasks};
 
 #[rstest]
 #[case::moved("", &["connect lan", "disconnect bridge"], &["lan"])]
@@ -37,6 +37,9 @@ fn a_replacement_attaches_to_what_the_old_one_was_attached_to(
 #[test]
 fn a_network_that_it_was_made_on_and_then_taken_off_may_be_gone() {
     let lab = Lab::new();
+    if lab.scanner.engine.lacks(Ability::DockersNetworks) {
+        return;
+    }
     lab.by_hand("--network lan", &["connect two", "disconnect lan"]);
     lab.docker("network rm lan");
     foretold(&lab.scanner, || lab.module(&json!({"image": "qualys/qcsa:2"}))).changed();
@@ -86,6 +89,9 @@ fn a_scanner_off_the_network_of_the_task_gets_it(
 #[rstest]
 fn one_without_any_networking_gets_none_unless_the_task_says_so(#[values(true, false)] wanted: bool) {
     let lab = Lab::new();
+    if lab.scanner.engine.lacks(Ability::DockersNetworks) {
+        return;
+    }
     let body = json!({"NetworkDisabled": true, "Image": "qualys/qcsa:1", "Env": lab.env(), "HostConfig": {"Binds": lab.binds()}});
     lab.create(&body);
     lab.scanner.run_state().run().changed();
@@ -100,6 +106,9 @@ fn one_without_any_networking_gets_none_unless_the_task_says_so(#[values(true, f
 #[case::on_its_own(json!("<lan>"))]
 fn a_mac_address_that_somebody_set_goes_along_but_to_another_network(#[case] mode: Value) {
     let lab = Lab::new();
+    if lab.scanner.engine.lacks(Ability::DockersNetworks) {
+        return;
+    }
     let mode = mode.as_str().unwrap().replace("<lan>", &lab.name("lan"));
     let host_config = json!({"Binds": lab.binds(), "NetworkMode": mode, "KernelMemory": 64 << 20});
     lab.create(&json!({"MacAddress": "02:42:ac:11:77:99", "Image": "qualys/qcsa:1", "Env": lab.env(), "HostConfig": host_config}));
@@ -123,6 +132,9 @@ fn one_that_was_removed_and_made_again_is_known_by_its_name(
     #[values("start", "replacement", "recreate")] task: &str,
 ) {
     let lab = Lab::new();
+    if lab.scanner.engine.lacks(Ability::DockersNetworks) {
+        return;
+    }
     lab.by_hand(made, if made.is_empty() { &["connect --alias extra lan"] } else { &[] });
     let before = lab.attached();
     let aliases = lab.aliases();
@@ -151,6 +163,9 @@ fn one_that_is_gone_is_refused_with_a_cure_that_works(
     #[values("--network <lan>", "")] made: &str,
 ) {
     let lab = Lab::new();
+    if lab.scanner.engine.lacks(Ability::DockersNetworks) {
+        return;
+    }
     lab.by_hand(made, if made.is_empty() { &["connect lan"] } else { &[] });
     lab.docker("stop -t 0 <scanner>");
     lab.docker("network rm lan");
@@ -177,6 +192,9 @@ fn what_the_network_of_the_task_does_not_allow_beside_it_is_refused(
     #[case] cure: &str,
 ) {
     let lab = Lab::new();
+    if made.contains("--link") && lab.scanner.engine.lacks(Ability::DockersNetworks) {
+        return;
+    }
     lab.by_hand(made, changes);
     let module = || lab.module(&json!({"network": network}));
     let message = foretold(&lab.scanner, module).refused("unsupported");
@@ -202,6 +220,9 @@ fn the_hosts_network_and_its_name_go_along_together() {
 #[case::from_one_to_another("--network <lan> --link <other>:alias", "<two>", json!([null, ["<other>:alias"]]))]
 fn a_link_goes_along_to_another_network(#[case] made: &str, #[case] network: &str, #[case] expected: Value) {
     let lab = Lab::new();
+    if lab.scanner.engine.lacks(Ability::DockersNetworks) {
+        return;
+    }
     lab.by_hand(made, &[]);
     foretold(&lab.scanner, || lab.module(&json!({"network": lab.filled(network)}))).changed();
     let inspect = lab.scanner.inspect();
@@ -231,7 +252,12 @@ impl Lab {
     /// The networks called so, which the engine may have made by itself.
     fn names(&self, networks: &[&str]) -> BTreeSet<String> {
         let is_ours = |network: &str| ["lan", "two"].contains(&network);
-        networks.iter().map(|it| if is_ours(it) { self.name(it) } else { (*it).to_owned() }).collect()
+        networks.iter().map(|it| if is_ours(it) { self.name(it) } else { self.of_engine(it) }).collect()
+    }
+
+    /// What the engine itself calls its default network.
+    fn of_engine(&self, network: &str) -> String {
+        if network == "bridge" && self.scanner.engine.is_podman() { "podman" } else { network }.to_owned()
     }
 
     fn filled(&self, text: &str) -> String {
@@ -255,7 +281,7 @@ impl Lab {
         self.scanner.by_hand(&[&self.filled(&made)]);
         for change in changes {
             let (verb, network) = change.split_once(' ').unwrap();
-            self.docker(&format!("network {verb} {network} <scanner>"));
+            self.docker(&format!("network {verb} {} <scanner>", self.of_engine(network)));
         }
     }
 

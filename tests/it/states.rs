@@ -7,7 +7,7 @@ use std::process::Command;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{Engine, Module, Scanner, eventually, foretold, four_tasks, stdout, untouched};
+use crate::support::{Ability, Engine, Module, Scanner, eventually, foretold, four_tasks, stdout, untouched};
 
 /// Brings a scanner into the state that Docker calls `status`.
 fn bring_to(status: &str) -> Scanner<'static> {
@@ -320,6 +320,9 @@ fn the_private_directorys_mode_is_set_and_held() {
 #[test]
 fn a_dead_scanner_is_replaced() {
     let engine = Engine::private(Engine::WITHOUT_BRIDGE);
+    if engine.lacks(Ability::DeadContainers) {
+        return;
+    }
     let scanner = Scanner::new(&engine);
     let id = scanner.by_hand(&[]);
     let stuck = Stuck::new(engine.directory().join("data/containers").join(&id).join("stuck"));

@@ -3,7 +3,7 @@
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{Engine, Scanner, foretold, untouched};
+use crate::support::{Ability, Engine, Scanner, foretold, untouched};
 
 #[test]
 fn data_in_a_volume_of_the_image_goes_along_and_goes_with_the_scanner() {
@@ -41,6 +41,9 @@ fn a_volume_that_something_else_uses_by_then_stays() {
 #[test]
 fn a_volume_that_does_not_go_along_is_named() {
     let lab = Lab::new();
+    if lab.scanner.engine.lacks(Ability::VolumesStay) {
+        return;
+    }
     lab.scanner.by_hand_from(&lab.images[0], &[]);
     let volume = lab.volume("/data").unwrap();
     let module = || lab.scanner.module().arg("image", "qualys/qcsa:2");
@@ -93,6 +96,9 @@ fn a_mount_in_memory_hinders_no_other_scanner() {
 #[test]
 fn what_came_from_the_old_image_and_was_changed_in_part_is_the_new_images() {
     let scanner = Scanner::new(Engine::bridged());
+    if scanner.engine.lacks(Ability::TellsOfHealthchecks) {
+        return;
+    }
     let old = image(&scanner, "old", &["HEALTHCHECK --interval=3s CMD old", "EXPOSE 80"]);
     let new = image(&scanner, "new", &["HEALTHCHECK --interval=9s --retries=4 CMD new", "EXPOSE 90"]);
     scanner.by_hand_from(&old, &["--health-interval 7s --expose 81"]);

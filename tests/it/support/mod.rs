@@ -1,5 +1,6 @@
 //! What tests are written with: an engine, a scanner on it, the module, and a proxy that listens in between.
 
+mod ability;
 mod ansible;
 mod answers;
 mod checked;
@@ -14,6 +15,7 @@ mod registry;
 mod scanner;
 mod tasks;
 
+pub use ability::Ability;
 pub use ansible::Ansible;
 pub use answers::{ANSWERS, healthy, healthy_status, kind};
 pub use checked::{checked, shows, without_empty};

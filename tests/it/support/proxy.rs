@@ -154,9 +154,10 @@ impl Proxy {
 }
 
 impl Request {
-    /// Whether it asks the engine to change something.
+    /// Whether it asks the engine to change something. A change of a container that cannot be is a question: does this Podman
+    /// have the call?
     pub fn is_write(&self) -> bool {
-        !["GET", "HEAD"].contains(&self.method.as_str())
+        !["GET", "HEAD"].contains(&self.method.as_str()) && !self.path.contains(&format!("/{}/", "0".repeat(64)))
     }
 }
 

@@ -95,34 +95,30 @@ impl<'engine> Scanner<'engine> {
 
     /// The same with another spelling of the image, or another image.
     pub fn by_hand_from(&self, image: &str, options: &[&str]) -> String {
-        stdout(&mut self.shell(&self.vendors_command("run -d", image, options)))
+        stdout(&mut shell(&self.vendors_command("run -d", image, options)))
     }
 
     /// The same by a docker command with this configuration.
     pub fn by_hand_configured(&self, docker_config: &Path, options: &[&str]) -> String {
         let command = self.vendors_command("run -d", "qualys/qcsa:1", options);
-        stdout(self.shell(&command).env("DOCKER_CONFIG", docker_config))
+        stdout(shell(&command).env("DOCKER_CONFIG", docker_config))
     }
 
     /// The same, but not started.
     pub fn by_hand_created(&self, options: &[&str]) -> String {
         fs::create_dir_all(self.shared_dir()).unwrap(); // else the engine makes it with the first start
-        stdout(&mut self.shell(&self.vendors_command("create", "qualys/qcsa:1", options)))
-    }
-
-    fn shell(&self, script: &str) -> Command {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", script]).env("DOCKER_HOST", self.engine.host());
-        shell
+        stdout(&mut shell(&self.vendors_command("create", "qualys/qcsa:1", options)))
     }
 
     fn vendors_command(&self, verb: &str, image: &str, options: &[&str]) -> String {
         let (shared, private) = (self.shared_dir(), self.private_dir());
         let (shared, private) = (shared.display(), private.display());
-        let (code, name, options) = (&self.code, &self.name, options.join(" "));
+        // Docker makes what is mounted and missing, Podman does not.
+        let makes = if self.engine.is_podman() { format!("mkdir -p {shared}; ") } else { String::new() };
+        let (client, code, name, options) = (self.engine.client(), &self.code, &self.name, options.join(" "));
         format!(
-            "PERSONALIZATION_CODE={code}; NAME={name}; mkdir -p {private}/$PERSONALIZATION_CODE; \
-             docker {verb} -v {shared}:/usr/local/qualys:z \
+            "{makes}PERSONALIZATION_CODE={code}; NAME={name}; mkdir -p {private}/$PERSONALIZATION_CODE; \
+             {client} {verb} -v {shared}:/usr/local/qualys:z \
              -v {private}/$PERSONALIZATION_CODE:/usr/local/qualys/admin/etc:z \
              -e PERSONALIZATION_CODE=$PERSONALIZATION_CODE --name \"$NAME\" {options} -e QUALYS_URL={QUALYS_URL} {image}"
         )
@@ -190,4 +186,10 @@ impl Drop for Scanner<'_> {
             self.engine.ask("DELETE", &format!("/containers/{id}?force=1&v=1"));
         }
     }
+}
+
+fn shell(script: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script]);
+    shell
 }
