@@ -64,12 +64,12 @@ impl Networks {
             return Self { mode: network.clone(), first, further, left: None, links };
         }
         let mode = inspected.get("HostConfig").map_or("", |config| text(config, "NetworkMode"));
-        // By name: a network that was made anew has another id.
         if old.podman && mode == DEFAULT {
             // That is its mode whatever it is attached to. Where no network is named it takes its default one.
             let left = endpoints.is_empty().then(|| PODMANS_DEFAULT.to_owned());
             return Self { mode: mode.to_owned(), first: endpoints, further: Vec::new(), left, links };
         }
+        // By name: a network that was made anew has another id.
         let mode = if old.podman || ["", "default"].contains(&mode) { mode } else { made_on };
         let mut networks = Self { mode: mode.to_owned(), first: Vec::new(), further: endpoints, left: None, links };
         if old.network.is_off_its_own() {
