@@ -221,7 +221,7 @@ async fn engine_traits<E: Engine>(
         return Ok(EngineTraits::default());
     }
     let traits = engine.info().await?.traits;
-    // Only where it decides: that is asked by a call that writes to a container that there is.
+    // Only where it decides: the question is a call that changes a container, of one that there is not.
     let updates = observed.podman && (other_policy || differ(traits)) && engine.updates().await?;
     Ok(EngineTraits { updates, ..traits })
 }
