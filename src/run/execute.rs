@@ -172,6 +172,14 @@ impl<'a, E: Engine> Executor<'a, E> {
                 // The next operation must know which container there is, and whether it runs.
                 Ok(()) if matches!(operation, Operation::Create | Operation::Stop(_) | Operation::Remove(_)) => {
                     match self.look().await {
+                        // Podman ignores a stop that comes between two starts of a flapping scanner.
+                        Ok(()) if matches!(operation, Operation::Stop(_)) && !self.shows(operation) => {
+                            if tries.is_early() {
+                                done = false;
+                                continue;
+                            }
+                            return Err(Failure::TimedOut(self.timeout).during("stop the scanner for good").into());
+                        }
                         Ok(()) => return Ok(()),
                         Err(error) => error,
                     }

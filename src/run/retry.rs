@@ -41,10 +41,15 @@ impl Tries {
         self.pause = FIRST_PAUSE;
     }
 
+    /// Whether a call would still end in time.
+    pub fn is_early(&self) -> bool {
+        Instant::now() < self.deadline
+    }
+
     /// Whether to try again after `error`; waits until then.
     pub async fn again(&mut self, error: &anyhow::Error) -> bool {
         self.failed += 1;
-        let is_early = Instant::now() < self.deadline;
+        let is_early = self.is_early();
         let may = Failure::of(error).is_some_and(|failure| {
             if self.goes_back {
                 // The next observation shows what became of a call whose answer was lost, and who has the name or is gone.

@@ -194,6 +194,20 @@ fn a_flapping_scanner_is_not_left_stopped_by_an_update_that_was_refused() {
 }
 
 #[test]
+fn a_stop_between_two_starts_is_repeated() {
+    let directories = directories();
+    wait(async {
+        let old = old(&directories, Status::Running, "always", true);
+        let fake = engine(vec![Observed { restart_count: 1, ..old }]);
+        fake.with(|world| world.ignored_stops = 5);
+        let run = outcome(&fake, task(&directories, &json!({"state": "stopped"})), false).await.unwrap();
+        assert!(run.failure.is_none(), "{}", run.msg());
+        assert_eq!(run.scanner.actions, ["stop"]);
+        assert_eq!(there(&fake), ["scanner qualys/qcsa exited"]);
+    });
+}
+
+#[test]
 fn an_answer_that_was_lost_is_found_by_the_next_refusal() {
     let directories = directories();
     wait(async {

@@ -43,6 +43,8 @@ pub struct World {
     pub unconnected: BTreeSet<String>,
     /// Whether one of these was started.
     pub incomplete: bool,
+    /// How many stops come between two starts of a flapping scanner, where Podman ignores them.
+    pub ignored_stops: usize,
     /// Somebody left nothing of what there was.
     pub emptied: bool,
     stopped_by_hand: BTreeSet<String>,
@@ -115,10 +117,14 @@ impl World {
                 }
             }
             Call::Stop(id) => {
-                let container = self.get(id)?;
-                if container.status.is_up() {
-                    container.status = Status::Exited;
-                    self.ended(id);
+                if self.get(id)?.status.is_up() {
+                    if self.ignored_stops > 0 {
+                        self.ignored_stops -= 1;
+                        self.get(id)?.restart_count += 1;
+                    } else {
+                        self.get(id)?.status = Status::Exited;
+                        self.ended(id);
+                    }
                 }
             }
             Call::Restart(id) => {
