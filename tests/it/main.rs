@@ -79,6 +79,8 @@ mod protocol;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod rootless;
+#[cfg(test)]
 mod scale;
 #[cfg(test)]
 mod scanners;

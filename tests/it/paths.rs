@@ -2,7 +2,7 @@
 //! is outside of a scanner's own directories stays as it is.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use rstest::rstest;
@@ -272,7 +272,7 @@ fn what_the_umask_leaves_is_never_too_much(#[case] umask: u32, #[case] expected:
 #[test]
 fn new_directories_are_roots_whatever_the_folder_hands_on() {
     let scanner = Scanner::new(Engine::shared());
-    std::os::unix::fs::chown(folder(&scanner), Some(1234), Some(5678)).unwrap();
+    chown(folder(&scanner), Some(1234), Some(5678)).unwrap();
     fs::set_permissions(folder(&scanner), fs::Permissions::from_mode(0o2775)).unwrap();
     scanner.module().run().changed();
     for path in [scanner.shared_dir(), scanner.private_dir(), scanner.store()] {
@@ -357,6 +357,7 @@ fn a_scanner_starts_where_users_are_remapped() {
     let engine = Engine::private(&options);
     let scanner = Scanner::new(&engine);
     fs::set_permissions(folder(&scanner), fs::Permissions::from_mode(0o755)).unwrap();
+    chown(folder(&scanner), Some(0), Some(0)).unwrap();
     let task = || scanner.module().arg("private_dir_mode", "0700");
     foretold(&scanner, task).changed();
     eventually("it has its identity", || scanner.identity().is_some());

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -36,13 +37,17 @@ impl Engine {
 
     /// An engine for one test, with further options for dockerd; it ends when dropped.
     pub fn private(options: &[&str]) -> Self {
+        Self::of_kind(&kind(), options)
+    }
+
+    /// The same, of a kind that `tests/engine/throwaway-engine` knows.
+    pub fn of_kind(kind: &str, options: &[&str]) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("qcss-engine-{}-{number}", std::process::id()));
 
-        let kind = kind();
         let mut process = Command::new(tests("engine/throwaway-engine"))
-            .args(["--kind", &kind])
+            .args(["--kind", kind])
             .arg(&directory)
             .args(options)
             .stdin(Stdio::piped())
@@ -75,9 +80,25 @@ impl Engine {
         self.directory.join("docker.sock")
     }
 
-    /// A directory that goes away with the engine at the latest, even when this process is killed.
+    /// A directory that goes away with the engine at the latest, even when this process is killed. The root of its containers
+    /// can use it.
     pub fn temp_dir(&self) -> TempDir {
-        TempDir::new_in(&self.directory).unwrap()
+        let made = TempDir::new_in(&self.directory).unwrap();
+        let (user, group) = self.containers_root();
+        chown(made.path(), Some(user), Some(group)).unwrap();
+        made
+    }
+
+    /// Whom this machine takes the root of its containers for.
+    pub fn containers_root(&self) -> (u32, u32) {
+        let info = self.get("/info");
+        let root_dir = Path::new(info["DockerRootDir"].as_str().unwrap());
+        let remapped = root_dir.file_name().and_then(|it| it.to_str()?.split_once('.'));
+        let ids = remapped.and_then(|(user, group)| Some((user.parse().ok()?, group.parse().ok()?)));
+        ids.unwrap_or_else(|| {
+            let engines = fs::metadata(&self.directory).unwrap();
+            (engines.uid(), engines.gid())
+        })
     }
 
     /// Runs the docker command; returns what it prints, panics with its stderr when it fails.

@@ -105,8 +105,13 @@ impl Module {
     }
 
     /// As a user without any right, `become: false`.
-    pub fn by_nobody(mut self) -> Self {
-        self.user = Some(NOBODY);
+    pub fn by_nobody(self) -> Self {
+        self.by(NOBODY)
+    }
+
+    /// As this user.
+    pub fn by(mut self, user: u32) -> Self {
+        self.user = Some(user);
         self
     }
 

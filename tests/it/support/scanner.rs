@@ -1,7 +1,7 @@
 //! One scanner's name, code and directories, for one test.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -107,6 +107,8 @@ impl<'engine> Scanner<'engine> {
     /// The same, but not started.
     pub fn by_hand_created(&self, options: &[&str]) -> String {
         fs::create_dir_all(self.shared_dir()).unwrap(); // else the engine makes it with the first start
+        let (user, group) = self.engine.containers_root();
+        chown(self.shared_dir(), Some(user), Some(group)).unwrap();
         stdout(&mut shell(&self.vendors_command("create", "qualys/qcsa:1", options)))
     }
 
@@ -115,10 +117,11 @@ impl<'engine> Scanner<'engine> {
         let (shared, private) = (shared.display(), private.display());
         // Docker makes what is mounted and missing, Podman does not.
         let makes = if self.engine.is_podman() { format!("mkdir -p {shared}; ") } else { String::new() };
+        let (user, group) = self.engine.containers_root();
         let (client, code, name, options) = (self.engine.client(), &self.code, &self.name, options.join(" "));
         format!(
             "{makes}PERSONALIZATION_CODE={code}; NAME={name}; mkdir -p {private}/$PERSONALIZATION_CODE; \
-             {client} {verb} -v {shared}:/usr/local/qualys:z \
+             chown {user}:{group} {private} {private}/$PERSONALIZATION_CODE; {client} {verb} -v {shared}:/usr/local/qualys:z \
              -v {private}/$PERSONALIZATION_CODE:/usr/local/qualys/admin/etc:z \
              -e PERSONALIZATION_CODE=$PERSONALIZATION_CODE --name \"$NAME\" {options} -e QUALYS_URL={QUALYS_URL} {image}"
         )
