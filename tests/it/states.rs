@@ -129,6 +129,9 @@ fn restart_is_for_a_scanner_that_runs_and_needs_nothing_else(
 
 #[test]
 fn a_live_update_makes_a_restart_needless() {
+    if Engine::shared().lacks(Ability::UpdatesLive) {
+        return;
+    }
     let scanner = bring_to("running");
     let started_at = scanner.inspect()["State"]["StartedAt"].clone();
     let task = || scanner.module().args(json!({"memory": "64M", "restart": true}));
@@ -172,6 +175,9 @@ fn recreate_always_creates_what_is_missing_and_lets_absent_be() {
 
 #[test]
 fn recreate_never_updates_and_starts_but_does_not_replace() {
+    if Engine::shared().lacks(Ability::UpdatesLive) {
+        return;
+    }
     let scanner = bring_to("exited");
     let task = |options: Value| scanner.module().arg("recreate", "never").args(options);
     let drift = json!({"image": "qualys/qcsa:2", "env": {"A": "1"}, "memory": "64M"});

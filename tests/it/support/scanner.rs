@@ -157,7 +157,7 @@ impl<'engine> Scanner<'engine> {
 
     /// All containers of this scanner, also those that an interrupted replacement left.
     pub fn containers(&self) -> Vec<Container> {
-        let filter = format!("%7B%22name%22:%5B%22%5E/{}%22%5D%7D", self.name);
+        let filter = format!("%7B%22name%22:%5B%22%5E/%3F{}%22%5D%7D", self.name);
         let listed = self.engine.get(&format!("/containers/json?all=true&filters={filter}"));
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let container = |listed: &Value| Container {
