@@ -24,6 +24,7 @@ fn ends_with_all_it_made_and_touches_no_other_engine() {
     let socket = engine.socket();
     let directory = socket.parent().unwrap();
     let id = engine.docker(&["run", "--detach", "--memory=64M", "--entrypoint=sleep", "qualys/qcsa:1", "3600"]);
+    engine.docker(&["pause", &id]); // what is paused cannot be killed as it is
     let traces = || {
         // The needles come by a variable, else the search would find itself.
         let search =
