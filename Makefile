@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # rustup's folder, for shells that were open before it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help build dist demo test engines explore collection matrix benchmark fuzz lint release-check
+.PHONY: help build dist demo test engines explore collection lab matrix benchmark fuzz lint release-check
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,7 @@ test: ## Run all tests, on throwaway Docker engines (as root)
 	@tests/matrix/run --few oldest newest
 	@tests/collection/run --few
 	@tests/collection/foreign --few
+	@tests/lab/run --few
 
 engines: ## Run the integration tests on every kind of engine: Docker, Podman, other Debian suites (as root; KINDS="trixie/podman" for some)
 	@tests/setup/install-requirements rust engine engines
@@ -42,6 +43,11 @@ collection: ## Test the collection: its cache, over SSH too, and the gates to pu
 	@tests/collection/run
 	@tests/collection/foreign --few
 	@tests/collection/gates
+
+lab: ## Roll out images over several hosts, each with an SSH server and an engine, with what goes wrong there (as root; TESTS=… for some)
+	@tests/setup/install-requirements rust ansible engine ssh
+	@tests/setup/build-module
+	@tests/lab/run $(TESTS)
 
 explore: ## Explore two faults, one in each of two runs, on an engine in memory (STRIDE=50 for one in 50 pairs)
 	@tests/setup/install-requirements rust
@@ -75,5 +81,6 @@ release-check: ## What a release has to pass beyond `.ci/run` (as root)
 	@tests/collection/foreign
 	@tests/collection/container
 	@tests/collection/unit-tests
+	@tests/lab/run
 	@tests/setup/build-module
 	@tests/matrix/run

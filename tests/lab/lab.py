@@ -134,7 +134,8 @@ class Lab:
             }  # fmt: skip
         common = {
             "ansible_user": DEPLOY, "ansible_port": PORT, "ansible_become_method": "sudo",
-            "ansible_ssh_common_args": "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR",
+            "ansible_ssh_common_args": "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR "
+            "-o ServerAliveInterval=3 -o ServerAliveCountMax=2",
         }  # fmt: skip
         inventory = {"qualys_hosts": {"hosts": hosts, "vars": common}}
         (self.directory / "inventory.json").write_text(json.dumps(inventory, indent=1))

@@ -38,7 +38,7 @@ def main(arguments):
         try:
             function()
             verdict = "ok"
-        except AssertionError as failure:
+        except Exception as failure:
             verdict, failed = "FAILED", failed + 1
             line = failure.__traceback__.tb_next.tb_lineno
             print(f"  line {line}: {failure}")
@@ -107,12 +107,11 @@ def a_scanner_dies_between_two_others():
         fleet.make_images()
         fleet.create()
         private = fleet.directory / "host2/private/canary-scanner-2-host2/stand-in.conf"
-        private.write_text("STAND_IN_DIE_AFTER=0.3\n")
+        private.write_text("[ $QCSA_VERSION = 1 ] || STAND_IN_DIE_AFTER=0.3\n")
         same(fleet, upgrade(fleet, qualys_upgrade_serial=1), 2)
         same(fleet, fleet.outcomes(), ["upgraded", "upgraded", "untouched"])
         same(fleet, list(fleet.table()["host2"].values()), ["upgraded", "rolled back", "untouched"])
-        # It was not running on the old image for long, either: the way back starts it once.
-        same(fleet, [version for version, _ in fleet.scanners("host2")], ["2", "1", "1"])
+        same(fleet, fleet.scanners("host2"), [NEW, OLD, OLD])
         private.unlink()
         same(fleet, upgrade(fleet, qualys_upgrade_serial=1), 0)
         same(fleet, [fleet.scanners(host) for host in fleet.hosts], [[NEW] * 3] * 3)
