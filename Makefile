@@ -81,6 +81,6 @@ release-check: ## What a release has to pass beyond `.ci/run` (as root)
 	@tests/collection/foreign
 	@tests/collection/container
 	@tests/collection/unit-tests
-	@tests/lab/run
 	@tests/setup/build-module
+	@tests/lab/run
 	@tests/matrix/run
