@@ -79,6 +79,8 @@ mod protocol;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod role;
+#[cfg(test)]
 mod rootless;
 #[cfg(test)]
 mod scale;
