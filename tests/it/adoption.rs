@@ -3,7 +3,8 @@
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{Ability, Engine, Proxy, Scanner, foretold, four_tasks, without_empty};
+use crate::drift::{cgroup, cpus};
+use crate::support::{Ability, Engine, Proxy, Scanner, eventually, foretold, four_tasks, without_empty};
 
 #[rstest]
 fn the_same_arguments_change_nothing(
@@ -65,6 +66,38 @@ fn a_scanner_that_the_module_made_is_like_one_made_by_hand() {
         said.to_string().replace(&scanner.code, "<code>").replace(&own, "<directory>")
     };
     assert_eq!(comparable(&by_module), comparable(&by_hand));
+}
+
+/// A container without a memory limit is another one for some engines, see Podman's swappiness.
+#[rstest]
+fn one_made_by_hand_is_adopted_adjusted_limited_replaced_stopped_and_removed(#[values("", "--memory 64M")] made: &str) {
+    let scanner = Scanner::new(Engine::bridged());
+    if scanner.engine.lacks(Ability::LimitsMemory) || scanner.engine.lacks(Ability::LimitsCpus) {
+        return;
+    }
+    let id = scanner.by_hand(&[made]);
+    eventually("it has its identity", || scanner.identity().is_some());
+    let identity = scanner.identity();
+    let memory = if made.is_empty() { json!({}) } else { json!({"memory": "64M"}) };
+    let adopted = foretold(&scanner, || scanner.module().args(memory.clone())).unchanged();
+    assert_eq!(adopted["container"]["id"], id);
+
+    let task = |options: Value| four_tasks(&scanner, || scanner.run_state().args(options.clone()));
+    let enforced = |limit: &str| {
+        assert_eq!(cgroup(&scanner, "memory", &["memory.limit_in_bytes", "memory.max"]), limit);
+        assert!((cpus(&scanner) - 0.5).abs() < 1e-9);
+    };
+    assert_eq!(task(json!({"env": {"A": "1"}})).actions(), ["replace"]);
+    task(json!({"memory": "96M", "cpus": 0.5}));
+    enforced("100663296");
+    assert_eq!(task(json!({"image": "qualys/qcsa:2"})).actions(), ["replace"]);
+    enforced("100663296");
+    assert!(scanner.inspect()["Config"]["Env"].as_array().unwrap().contains(&json!("A=1")));
+    assert_eq!(scanner.identity(), identity);
+
+    assert_eq!(task(json!({"state": "stopped"})).actions(), ["stop"]);
+    assert_eq!(task(json!({"state": "absent"})).actions(), ["remove"]);
+    assert_eq!(scanner.ids(), [""; 0]);
 }
 
 /// The forms that are in use, the vendor's own and what the docker command itself puts in.

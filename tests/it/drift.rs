@@ -345,7 +345,7 @@ fn assert_shown_in_diff(diff: &Value, differences: &Value) {
 }
 
 /// What the kernel says inside of the scanner's container, by the names of cgroup v1 and v2.
-fn cgroup(scanner: &Scanner, controller: &str, [v1, v2]: &[&str; 2]) -> String {
+pub fn cgroup(scanner: &Scanner, controller: &str, [v1, v2]: &[&str; 2]) -> String {
     let command = format!("cat /sys/fs/cgroup/{controller}/{v1} 2>/dev/null || cat /sys/fs/cgroup/{v2}");
     scanner.engine.docker(&["exec", &scanner.name, "sh", "-c", &command])
 }
