@@ -6,10 +6,10 @@ SHELL := /bin/bash
 # rustup's folder, for shells that were open before it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help build dist demo test engines explore collection lab matrix benchmark fuzz lint release-check
+.PHONY: help build dist demo test engines engines-v2 explore collection lab matrix benchmark fuzz lint release-check
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build the static module binary, library/qcss_scanner and its _info
 	@tests/setup/install-requirements rust
@@ -37,6 +37,10 @@ test: ## Run all tests, on throwaway Docker engines (as root)
 engines: ## Run the integration tests on every kind of engine: Docker, Podman, other Debian suites (as root; KINDS="trixie/podman" for some)
 	@tests/setup/install-requirements rust engine engines
 	@tests/engines/run $(KINDS)
+
+engines-v2: ## Run them on Docker and Podman of virtual machines with cgroup v2 (as root; long without KVM; KINDS="--few trixie/podman" for some)
+	@tests/setup/install-requirements rust engine engines machine
+	@tests/engines/run-v2 $(KINDS)
 
 collection: ## Test the collection: its cache, over SSH too, and the gates to publishing it (as root)
 	@tests/setup/install-requirements rust ansible ssh foreign
