@@ -33,11 +33,12 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// Waits until something holds; panics with `what` when it does not within thirty seconds: an engine that is told to end gives
-/// its containers ten.
+/// its containers ten. An emulated processor takes its time, and `tests/engine/virtual-machine-init` gives it more.
 pub fn eventually(what: &str, holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let patience = std::env::var("QCSS_PATIENCE").map_or(30, |seconds| seconds.parse().unwrap());
+    let deadline = Instant::now() + Duration::from_secs(patience);
     while !holds() {
-        assert!(Instant::now() < deadline, "still not after thirty seconds: {what}");
+        assert!(Instant::now() < deadline, "still not after {patience} seconds: {what}");
         sleep(Duration::from_millis(20));
     }
 }
