@@ -19,7 +19,7 @@ dist: ## Build the collection, both modules for x86_64 and aarch64, dist/qcss-sc
 	@tests/setup/install-requirements rust ansible
 	@collection/build
 
-demo: ## Create a scanner on a throwaway Docker engine, repair a drift, clean up (as root)
+demo: ## Create a scanner on a throwaway Docker engine, repair, roll back, adjust and remove it (as root; DOCKER_HOST= for your own)
 	@tests/setup/install-requirements rust ansible engine
 	@tests/setup/build-module
 	@tests/demo/run
