@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # rustup's folder, for shells that were open before it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help build dist demo test engines engines-v2 explore collection lab matrix benchmark fuzz lint release-check
+.PHONY: help build dist demo recording test engines engines-v2 explore collection lab matrix benchmark fuzz lint release-check
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,11 @@ demo: ## Create a scanner on a throwaway Docker engine, repair, roll back, adjus
 	@tests/setup/install-requirements rust ansible engine
 	@tests/setup/build-module
 	@tests/demo/run
+
+recording: ## Record the demo as docs/demo.svg, for the README (as root)
+	@tests/setup/install-requirements rust ansible engine
+	@tests/setup/build-module
+	@tests/demo/record.py docs/demo.svg
 
 test: ## Run all tests, on throwaway Docker engines (as root)
 	@tests/setup/install-requirements rust ansible engine engines ssh foreign

@@ -234,6 +234,21 @@ fn json_type(value: &Value) -> &'static str {
     }
 }
 
+/// docs/demo.svg, which `make recording` makes, shows what the demo says now, and may be shown anywhere.
+#[test]
+fn the_recording_is_of_this_demo() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let recording = fs::read_to_string(root.join("docs/demo.svg")).unwrap();
+    let demo = fs::read_to_string(root.join("tests/demo/run")).unwrap();
+    let said = demo.lines().filter_map(|line| line.trim().strip_prefix("say \"")?.strip_suffix('"'));
+    assert!(said.clone().count() > 8, "{demo}");
+    for said in said {
+        assert!(recording.contains(&format!(">{said}<")), "run `make recording`: {said}");
+    }
+    assert!(recording.len() <= 100_000 && !recording.contains("<script"), "{}", recording.len());
+    assert!(recording.contains("prefers-color-scheme:dark") && recording.contains("prefers-reduced-motion"));
+}
+
 /// What the page on security says of its tests is what there is.
 #[test]
 fn the_page_on_security_counts_its_tests() {
