@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # rustup's folder, for shells that were open before it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help build dist demo recording test engines engines-v2 explore collection lab matrix benchmark fuzz lint release-check
+.PHONY: help build dist demo recording test engines engines-v2 explore collection lab matrix benchmark comparison fuzz lint release-check
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,11 @@ benchmark: ## Measure what runs cost, beside community.docker's docker_container
 	@tests/setup/install-requirements rust ansible engine ssh
 	@tests/setup/build-module
 	@tests/benchmark/run
+
+comparison: ## Do the same with the vendor's command, docker_container and the module, for the README's table (as root)
+	@tests/setup/install-requirements rust ansible engine
+	@tests/setup/build-module
+	@tests/comparison/run
 
 fuzz: ## Feed the module with what a coverage-guided fuzzer finds (SECONDS=60 for each of three targets)
 	@tests/setup/install-requirements rust fuzzer
