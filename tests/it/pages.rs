@@ -21,6 +21,42 @@ fn blocks(page: &str, language: &str) -> Vec<String> {
     fenced.filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n').map(str::to_owned)).collect()
 }
 
+/// A page's own links, and what is headed there.
+#[test]
+fn every_link_leads_somewhere_and_the_index_to_every_page() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = |folder: &str| {
+        let entries = fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect::<Vec<_>>()
+    };
+    for page in [pages(""), pages("docs"), pages("collection")].concat() {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.starts_with("https://") {
+                continue;
+            }
+            let (path, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
+            assert!(target.exists(), "{}: {link}", page.display());
+            let headed =
+                || fs::read_to_string(&target).unwrap().lines().any(|line| anchor(line) == Some(heading.into()));
+            assert!(heading.is_empty() || headed(), "{}: {link}", page.display());
+        }
+    }
+    let index = fs::read_to_string(root.join("docs/README.md")).unwrap();
+    for page in pages("docs") {
+        let name = page.file_name().unwrap().to_str().unwrap();
+        assert!(name == "README.md" || index.contains(&format!("]({name})")), "{name}");
+    }
+}
+
+/// What a heading is linked by.
+fn anchor(line: &str) -> Option<String> {
+    let heading = line.trim_start_matches('#').strip_prefix(' ').filter(|_| line.starts_with('#'))?;
+    let kept = heading.to_lowercase().replace(' ', "-");
+    Some(kept.chars().filter(|it| it.is_alphanumeric() || "-_".contains(*it)).collect())
+}
+
 /// In check mode, since they are of many hosts: no option is misspelt and no value is wrong.
 #[test]
 fn the_module_takes_every_task_of_the_pages() {
@@ -28,8 +64,7 @@ fn the_module_takes_every_task_of_the_pages() {
     let directory = engine.temp_dir();
     let codes = ["qualys_1", "qualys_2", "qualys_3"].map(|name| (name, format!("canary-{name}")));
     let variables = json!({
-        "ansible_connection": "local", "code": "canary-code", "vault_code": "canary-code", "vault_code_1": "canary-1",
-        "vault_code_2": "canary-2", "vault_code_3": "canary-3", "codes": BTreeMap::from(codes), "maintenance": true,
+        "ansible_connection": "local", "code": "canary-code", "vault_code": "canary-code", "codes": BTreeMap::from(codes), "maintenance": true,
     });
     let head = format!("gather_facts: false\n  ignore_errors: true\n  environment: {{DOCKER_HOST: {}}}", engine.host());
     let pages = ["README.md", "docs/install.md", "docs/options.md", "docs/results.md", "docs/moving.md"];
