@@ -165,10 +165,12 @@ def a_connection_that_breaks_in_the_middle_stops_the_rollout():
     with Fleet(hosts=3, collections=COLLECTIONS) as fleet:
         fleet.make_images()
         fleet.create()
-        running = fleet.start("upgrade.yml", **to_the_second(fleet), qualys_upgrade_settle=20)
+        running = fleet.start("upgrade.yml", **to_the_second(fleet), qualys_upgrade_settle=30)
         until(lambda: fleet.scanners("host1") == [NEW], running)
-        sessions = fleet.on("host1", "sh", "-c", f"pgrep -P $(cat {fleet.directory}/host1/sshd.pid)").split()
-        fleet.on("host1", "kill", "-9", *sessions)
+        # A session is two processes, of root and of the user.
+        children = "children() { for it; do busybox pgrep -P $it; done; }; "
+        sessions = f"ours=$(children $(cat {fleet.directory}/host1/sshd.pid)); kill -9 $ours $(children $ours)"
+        fleet.on("host1", "sh", "-c", children + sessions)
         same(fleet, fleet.finish(running), 2)
         same(fleet, fleet.outcomes(), ["connection lost", "untouched", "untouched"])
         same(fleet, upgrade(fleet), 0)
