@@ -168,8 +168,8 @@ def a_connection_that_breaks_in_the_middle_stops_the_rollout():
         running = fleet.start("upgrade.yml", **to_the_second(fleet), qualys_upgrade_settle=30)
         until(lambda: fleet.scanners("host1") == [NEW], running)
         # A session is two processes, of root and of the user.
-        children = "children() { for it; do busybox pgrep -P $it; done; }; "
-        sessions = f"ours=$(children $(cat {fleet.directory}/host1/sshd.pid)); kill -9 $ours $(children $ours)"
+        children = "children() { cat /proc/[0-9]*/stat 2>/dev/null | awk -v of=\" $* \" 'index(of, \" \" $4 \" \") { print $1 }'; }; "
+        sessions = f"ours=$(echo $(children $(cat {fleet.directory}/host1/sshd.pid))); kill -9 $ours $(children $ours)"
         fleet.on("host1", "sh", "-c", children + sessions)
         same(fleet, fleet.finish(running), 2)
         same(fleet, fleet.outcomes(), ["connection lost", "untouched", "untouched"])
