@@ -58,19 +58,27 @@ fn the_role_divides_the_host_among_its_scanners_and_tells_of_them(#[values("arch
     play("--diff").unchanged();
 }
 
-/// No scanner is touched when one of them has no code.
-#[test]
-fn the_role_wants_a_code_for_each_scanner() {
+/// No scanner is touched when one of them has no code, or when two entries are of one name, whatever else they say.
+#[rstest]
+#[case::no_code(false)]
+#[case::one_name(true)]
+fn the_role_refuses_a_wrong_list_as_a_whole(#[case] is_named_twice: bool) {
     let engine = Engine::shared();
     let [one, two] = [Scanner::new(engine), Scanner::new(engine)];
+    let mut scanners = vec![json!({"name": one.name}), json!({"name": two.name})];
+    let mut codes = json!({&one.name: one.code});
+    if is_named_twice {
+        scanners.insert(1, json!({"name": one.name, "memory": "64M"}));
+        codes[&two.name] = json!(two.code);
+    }
     let variables = json!({
         "ansible_connection": "local", "qualys_docker_host": engine.host(), "qualys_url": "US2",
-        "qualys_image": "qualys/qcsa:1", "qualys_scanners": [{"name": one.name}, {"name": two.name}],
-        "qualys_codes": {&one.name: one.code},
+        "qualys_image": "qualys/qcsa:1", "qualys_scanners": scanners, "qualys_codes": codes,
     });
     let role = Path::new(env!("CARGO_MANIFEST_DIR")).join("playbooks/roles/scanners");
     let play = json!({"vars": variables, "roles": [role]});
-    let run = Ansible::play(engine, play, &[]).secret(&one.code).option("-vvv").run();
-    assert!(!run.succeeded && run.output.contains(&two.name), "{}", run.output);
-    assert!(!one.exists());
+    let run = Ansible::play(engine, play, &[]).secret(&one.code).secret(&two.code).option("-vvv").run();
+    let named = if is_named_twice { &one } else { &two };
+    assert!(!run.succeeded && run.output.contains(&named.name), "{}", run.output);
+    assert!(!one.exists() && !two.exists());
 }

@@ -31,6 +31,10 @@ def quick(function):
 def main(arguments):
     few = "--few" in arguments
     names = [argument for argument in arguments if argument != "--few"]
+    unknown = set(names) - {it.__name__ for it in TESTS}
+    if unknown:
+        sys.exit(f"no such test: {', '.join(unknown)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # each lab ends
     chosen = [it for it in (QUICK if few else TESTS) if not names or it.__name__ in names]
     failed = 0
     for function in chosen:
@@ -119,16 +123,39 @@ def a_scanner_dies_between_two_others():
 
 @test
 def a_host_that_cannot_be_reached_does_not_end_the_rollout():
+    """Nor does it count as the first host: the second has the bad image, and the rest is one batch."""
+    batches = {"qualys_upgrade_serial": [1, "100%"]}
     with Fleet(hosts=4, collections=COLLECTIONS) as fleet:
         fleet.make_images()
         fleet.create()
-        fleet.on("host2", "ip", "link", "set", "eth0", "down")
-        same(fleet, upgrade(fleet), 2)
-        same(fleet, fleet.outcomes(), ["upgraded", "unreachable", "upgraded", "upgraded"])
-        same(fleet, fleet.scanners("host2"), [OLD])
-        fleet.on("host2", "ip", "link", "set", "eth0", "up")
-        same(fleet, upgrade(fleet), 0)
-        same(fleet, fleet.outcomes(), ["as it should be", "upgraded", "as it should be", "as it should be"])
+        fleet.on("host1", "ip", "link", "set", "eth0", "down")
+        fleet.load("host2", "bad")
+        same(fleet, upgrade(fleet, **batches), 2)
+        same(fleet, fleet.outcomes(), ["unreachable", "rolled back", "untouched", "untouched"])
+        fleet.load("host2", "2")
+        same(fleet, upgrade(fleet, **batches), 2)
+        same(fleet, fleet.outcomes(), ["unreachable", "upgraded", "upgraded", "upgraded"])
+        same(fleet, fleet.scanners("host1"), [OLD])
+        fleet.on("host1", "ip", "link", "set", "eth0", "up")
+        same(fleet, upgrade(fleet, **batches), 0)
+        same(fleet, fleet.outcomes(), ["upgraded", "as it should be", "as it should be", "as it should be"])
+
+
+@test
+def hosts_with_lists_of_their_own():
+    """The first has no list, the second one of two scanners, one of which is to be absent, the third one of one."""
+    lists = {"host2": [{"name": "scanner-1"}, {"name": "gone", "state": "absent"}], "host3": [{"name": "scanner-2"}]}
+    with Fleet(hosts=3, scanners=2) as fleet:
+        fleet.make_images()
+        fleet.create()
+        own = {"qualys_scanners": f"{{{{ {lists}[inventory_hostname] | default([]) }}}}"}
+        same(fleet, upgrade(fleet, only="scanner-2", **own), 0)
+        same(fleet, fleet.table(), {"host3": {"scanner-2": "upgraded"}})
+        same(fleet, upgrade(fleet, **own), 0)
+        same(fleet, fleet.table(), {"host2": {"scanner-1": "upgraded"}, "host3": {"scanner-2": "as it should be"}})
+        same(fleet, [fleet.scanners(host) for host in fleet.hosts], [[OLD, OLD], [NEW, OLD], [OLD, NEW]])
+        same(fleet, upgrade(fleet, only="scanner-3", **own), 2)
+        assert "No host has such an entry in qualys_scanners: scanner-3" in fleet.output, fleet.output
 
 
 @test
@@ -156,6 +183,7 @@ def a_host_that_cannot_fetch_and_one_without_the_scanner():
         fleet.load("host3", "2")
         same(fleet, upgrade(fleet, qualys_image_archive="/nowhere.tar"), 2)
         same(fleet, fleet.outcomes(), ["missing", "image_not_found", "upgraded"])
+        assert "create.yml creates what is missing: scanner-1" in fleet.output, fleet.output
         same(fleet, fleet.scanners("host2"), [OLD])
 
 
