@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -209,6 +210,7 @@ def main(collections):
     """Leaves nothing behind."""
     if "docker_container" not in str(list((VENV.parent).rglob("community/docker/plugins/modules/docker_container.py"))):
         sys.exit("no community.docker in this Python")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     controller, targets = Group("controller"), Group("targets")
     try:
         for hosts, options, repetitions in SIZES:
