@@ -17,9 +17,14 @@ use crate::scanner::values::restart_policy::RestartPolicy;
 /// The fields of a JSON object.
 pub type Fields = Map<String, Value>;
 
+/// The seconds between SIGTERM and SIGKILL that `podman run` gives a container.
+const PODMANS_STOP_TIMEOUT: i64 = 10;
+
 /// A new scanner, as the vendor's command makes it.
-pub fn fresh(desired: &Desired) -> Value {
+pub fn fresh(desired: &Desired, podman: bool) -> Value {
     let mut body = Fields::new();
+    // Up to 4 it takes none where nothing is said, and kills what it stops.
+    put(&mut body, "StopTimeout", podman.then_some(PODMANS_STOP_TIMEOUT));
     manage(&mut body, desired);
     Value::Object(body)
 }

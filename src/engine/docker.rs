@@ -242,7 +242,7 @@ impl Engine for Docker {
     }
 
     async fn create(&self, name: &Name, desired: &Desired) -> Result<String, Failure> {
-        self.create_container(name.as_str(), &body::fresh(desired)).await
+        self.create_container(name.as_str(), &body::fresh(desired, self.transport.is_podman())).await
     }
 
     async fn create_successor(

@@ -23,9 +23,6 @@ use crate::scanner::volume::MANAGED;
 /// The characters of an id's short form.
 const SHORT_ID: usize = 12;
 
-/// The seconds between SIGTERM and SIGKILL that every container has on Podman.
-const PODMANS_STOP_TIMEOUT: i64 = 10;
-
 /// What Podman's own annotations begin with.
 const PODMANS_ANNOTATIONS: &[&str] = &[
     "io.podman.annotations.",
@@ -152,10 +149,6 @@ fn carried_config(mut config: Fields, image: Option<&Value>, old: &Observed) -> 
         let own =
             image.and_then(|image| own(value, by_meaning(field, image.get(*field).unwrap_or(&Value::Null)), field));
         put(&mut config, field, own);
-    }
-    // Podman reports what it takes when nothing is said.
-    if old.podman && config.get("StopTimeout").and_then(Value::as_i64) == Some(PODMANS_STOP_TIMEOUT) {
-        config.remove("StopTimeout");
     }
     if config.contains_key("Entrypoint") {
         // With an entrypoint of its own the engine takes no command from the image.

@@ -17,11 +17,17 @@ fn desired(options: &Value) -> Desired {
 
 #[test]
 fn a_fresh_scanner_is_what_the_vendors_command_makes() {
-    insta::assert_snapshot!(lines(&said(&json!(fresh(&desired(&json!({})))))), @r#"
+    insta::assert_snapshot!(lines(&said(&json!(fresh(&desired(&json!({})), false)))), @r#"
     Env: ["PERSONALIZATION_CODE=code-4711","QUALYS_URL=https://qualysguard.qualys.com"]
     Binds: ["/usr/qualys/shared:/usr/local/qualys:z","/usr/qualys/private/code-4711:/usr/local/qualys/admin/etc:z"]
     Image: "qualys/qcsa"
     "#);
+}
+
+#[test]
+fn on_podman_it_has_the_grace_that_its_own_command_gives() {
+    let grace = |podman| fresh(&desired(&json!({})), podman)["StopTimeout"].clone();
+    assert_eq!((grace(true), grace(false)), (json!(10), Value::Null));
 }
 
 #[test]
@@ -30,7 +36,7 @@ fn every_option_reaches_the_engine() {
         "memory": "1024M", "memory_swap": "2048M", "cpus": 1.5, "https_proxy": "proxy:3128", "ca_dir": "/root/cert",
         "network": "v6", "env": {"A": "1"}, "restart_policy": "on-failure:3", "privileged": true, "labels": {"a": "1"},
     });
-    insta::assert_snapshot!(lines(&said(&json!(fresh(&desired(&options))))), @r#"
+    insta::assert_snapshot!(lines(&said(&json!(fresh(&desired(&options), false)))), @r#"
     Env: ["A=1","HTTPS_PROXY=proxy:3128","PERSONALIZATION_CODE=code-4711","QUALYS_URL=https://qualysguard.qualys.com"]
     Binds: ["/usr/qualys/shared:/usr/local/qualys:z","/usr/qualys/private/code-4711:/usr/local/qualys/admin/etc:z","/root/cert:/usr/local/bin:z"]
     Memory: 1073741824
@@ -115,7 +121,7 @@ fn left_to_do(options: &Value) -> Vec<String> {
     let desired = desired(options);
     let env = Environment::from_entries(&["PATH=/bin".to_owned()]);
     let brought = Brought { env, ..Brought::default() };
-    let observed = container(described(&fresh(&desired))).observe(Some(brought.clone()));
+    let observed = container(described(&fresh(&desired, false))).observe(Some(brought.clone()));
     let image = WantedImage::Local { id: "sha256:1".to_owned(), brought };
     let all = compare(&desired, &observed, &image, EngineTraits::default());
     all.into_iter().filter(|it| it.verdict != Verdict::Same).map(|it| format!("{it:?}")).collect()
