@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::body::{Fields, put};
 use super::successor::{is_short, is_silent, object, text};
-use crate::scanner::attachment::{DEFAULT, PODMANS_DEFAULT};
+use crate::scanner::attachment::{DEFAULT, OF_NONE, PODMANS_DEFAULT};
 use crate::scanner::desired::Desired;
 use crate::scanner::observed::Observed;
 
@@ -115,7 +115,11 @@ fn links(inspected: &Value) -> Vec<Value> {
 
 /// The networks of `old` with what was configured on them, by name.
 fn configured(inspected: &Value, old: &Observed) -> Vec<(String, Fields)> {
-    let networks = inspected.get("NetworkSettings").map(|settings| object(settings, "Networks")).unwrap_or_default();
+    let mut networks =
+        inspected.get("NetworkSettings").map(|settings| object(settings, "Networks")).unwrap_or_default();
+    if old.podman {
+        networks.remove(OF_NONE);
+    }
     let mut configured: Vec<_> = networks
         .into_iter()
         .map(|(name, mut endpoint)| {

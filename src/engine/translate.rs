@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::answer::{Container, HostConfig, RestartPolicy as Policy, State};
 use super::mounts::noted_volumes;
-use crate::scanner::attachment::{Attachment, DEFAULT, PODMANS_DEFAULT};
+use crate::scanner::attachment::{Attachment, DEFAULT, OF_NONE, PODMANS_DEFAULT};
 use crate::scanner::dependency::{Dependency, Sharing};
 use crate::scanner::observed::{Note, Observed, Status};
 use crate::scanner::values::environment::{self, Environment};
@@ -109,7 +109,7 @@ impl Container {
     /// The networks by name, with the id that the container notes; the default network of every engine is called `bridge`.
     fn networks(&self) -> impl Iterator<Item = (String, String)> {
         let networks = self.inspected.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
-        networks.into_iter().flatten().map(|(name, endpoint)| {
+        networks.into_iter().flatten().filter(|(name, _)| !self.podman || *name != OF_NONE).map(|(name, endpoint)| {
             let name = if self.podman && name == PODMANS_DEFAULT { DEFAULT } else { name };
             let id = endpoint.as_ref().and_then(|endpoint| endpoint.network_id.clone());
             (name.to_owned(), id.unwrap_or_default())

@@ -8,6 +8,9 @@ pub const DEFAULT: &str = "bridge";
 /// The name that Podman gives to its default network.
 pub const PODMANS_DEFAULT: &str = "podman";
 
+/// What Podman shows as the network of a container that is down and has none; no network of it has this name.
+pub const OF_NONE: &str = "bridge";
+
 /// Networks that every engine has; no other network takes their names, and a container does not note their ids for long.
 const BUILT_IN: &[&str] = &[DEFAULT, "host", "none"];
 

@@ -169,6 +169,16 @@ fn podman_says_bridge_for_every_network_of_this_kind() {
     assert_eq!(on(json!(null)), "bridge");
 }
 
+#[test]
+fn what_podman_shows_of_one_that_is_down_and_on_no_network_is_none() {
+    let attached = |podman| {
+        let mut json = fixtures::json("limited");
+        json["NetworkSettings"]["Networks"] = json!({"bridge": {"NetworkID": "bridge"}});
+        Container { podman, ..container(json) }.observe(None).network.networks.len()
+    };
+    assert_eq!((attached(true), attached(false)), (0, 1));
+}
+
 /// `podman run` with the vendor's limited sample, in what differs from Docker's answer.
 #[test]
 fn the_vendors_limited_sample_as_podman_reports_it() {
