@@ -60,6 +60,9 @@ pub enum Failure {
     /// Status 409, with the engine's message.
     #[error("{message}{}", if is_name_in_use(.0) { "; remove or rename that container" } else { "" }, message = .0)]
     Conflict(String),
+    /// What was stopped is up again.
+    #[error("it is up again after each stop; see what starts it and run the task again")]
+    Restarted,
     /// Any other refusal, with the engine's message.
     #[error("{message}")]
     Refused {
@@ -198,9 +201,12 @@ impl Failure {
         matches!(self.root(), Self::Conflict(_))
     }
 
-    /// Whether the engine is already doing what it was asked: removing a container.
-    pub fn is_removal_in_progress(&self) -> bool {
-        matches!(self.root(), Self::Conflict(message) if message.contains("is already in progress"))
+    /// Whether the engine is still at what it was asked: it is already removing a container, or has started it again.
+    pub fn is_undecided(&self) -> bool {
+        match self.root() {
+            Self::Conflict(message) => message.contains("is already in progress"),
+            cause => *cause == Self::Restarted,
+        }
     }
 
     /// Whether the engine may have done it in spite of the failure, or may still do it.

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
+use futures_util::future::LocalBoxFuture;
 
 use super::images::Images;
 use super::interrupt::Interrupt;
@@ -168,28 +169,17 @@ impl<'a, E: Engine> Executor<'a, E> {
         loop {
             let attempt = if done { Ok(()) } else { self.perform(operation).await };
             done |= attempt.is_ok();
-            let error = match attempt {
-                // The next operation must know which container there is, and whether it runs.
-                Ok(()) if matches!(operation, Operation::Create | Operation::Stop(_) | Operation::Remove(_)) => {
-                    match self.look().await {
-                        // Podman ignores a stop that comes between two starts of a flapping scanner.
-                        Ok(()) if matches!(operation, Operation::Stop(_)) && !self.shows(operation) => {
-                            if tries.is_early() {
-                                done = false;
-                                continue;
-                            }
-                            return Err(Failure::TimedOut(self.timeout).during("stop the scanner for good").into());
-                        }
-                        Ok(()) => return Ok(()),
-                        Err(error) => error,
-                    }
-                }
-                Ok(()) => return Ok(()),
-                Err(error) => error,
+            let attempt = match attempt {
+                Ok(()) => self.look_after(operation).await,
+                failed => failed,
+            };
+            let Err(error) = attempt else {
+                return Ok(());
             };
             let Some(failure) = Failure::of(&error) else {
                 return Err(error);
             };
+            done &= *failure.root() != Failure::Restarted;
             in_doubt |= failure.leaves_doubt();
             let creates = *operation == Operation::Create;
             // Whether a call whose answer was lost had an effect is unknown; a further call may find it done.
@@ -207,6 +197,18 @@ impl<'a, E: Engine> Executor<'a, E> {
                 return Err(error);
             }
         }
+    }
+
+    /// Looks after `operation` where the next one must know which container there is, and whether it runs. Podman ignores a stop
+    /// that comes between two starts of a flapping scanner.
+    async fn look_after(&mut self, operation: &Operation) -> Result<()> {
+        if matches!(operation, Operation::Create | Operation::Stop(_) | Operation::Remove(_)) {
+            self.look().await?;
+        }
+        if matches!(operation, Operation::Stop(_)) && !self.shows(operation) {
+            return Err(Failure::Restarted.during("stop the scanner").into());
+        }
+        Ok(())
     }
 
     /// Whether the containers show that `operation` has worked.
@@ -387,10 +389,12 @@ impl<'a, E: Engine> Executor<'a, E> {
         }
     }
 
-    /// Observes the containers.
-    pub(super) async fn look(&mut self) -> Result<()> {
-        self.seen = observe::containers(self.engine, &self.request.name, self.timeout).await?;
-        Ok(())
+    /// Observes the containers. Boxed, or the binary would have it once for each call.
+    pub(super) fn look(&mut self) -> LocalBoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            self.seen = observe::containers(self.engine, &self.request.name, self.timeout).await?;
+            Ok(())
+        })
     }
 
     fn desired(&self) -> Result<&Desired> {

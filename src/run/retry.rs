@@ -42,7 +42,7 @@ impl Tries {
     }
 
     /// Whether a call would still end in time.
-    pub fn is_early(&self) -> bool {
+    fn is_early(&self) -> bool {
         Instant::now() < self.deadline
     }
 
@@ -56,7 +56,7 @@ impl Tries {
                 let may_look = failure.leaves_doubt() || failure.is_not_found() || failure.is_conflict();
                 (is_early || self.failed < TRIES) && (failure.may_pass() || may_look)
             } else {
-                (failure.may_pass() && self.failed < TRIES) || (failure.is_removal_in_progress() && is_early)
+                (failure.may_pass() && self.failed < TRIES) || (failure.is_undecided() && is_early)
             }
         });
         if may {

@@ -208,6 +208,18 @@ fn a_stop_between_two_starts_is_repeated() {
 }
 
 #[test]
+fn a_scanner_that_something_starts_after_each_stop_is_said() {
+    let directories = directories();
+    wait(async {
+        let fake = engine(vec![old(&directories, Status::Running, "always", true)]);
+        fake.with(|world| world.ignored_stops = usize::MAX);
+        let run = outcome(&fake, task(&directories, &json!({"state": "stopped"})), false).await.unwrap();
+        let cure = "cannot stop the scanner: it is up again after each stop; see what starts it and run the task again";
+        assert_eq!((word(&run), run.msg().contains(cure)), ("engine_error", true), "{}", run.msg());
+    });
+}
+
+#[test]
 fn an_answer_that_was_lost_is_found_by_the_next_refusal() {
     let directories = directories();
     wait(async {

@@ -116,16 +116,14 @@ impl World {
                     self.starts(id)?;
                 }
             }
+            Call::Stop(id) if !self.get(id)?.status.is_up() => {}
+            Call::Stop(id) if self.ignored_stops > 0 => {
+                self.ignored_stops -= 1;
+                self.get(id)?.restart_count += 1;
+            }
             Call::Stop(id) => {
-                if self.get(id)?.status.is_up() {
-                    if self.ignored_stops > 0 {
-                        self.ignored_stops -= 1;
-                        self.get(id)?.restart_count += 1;
-                    } else {
-                        self.get(id)?.status = Status::Exited;
-                        self.ended(id);
-                    }
-                }
+                self.get(id)?.status = Status::Exited;
+                self.ended(id);
             }
             Call::Restart(id) => {
                 self.get(id)?.status = Status::Exited;
