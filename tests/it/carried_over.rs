@@ -51,7 +51,6 @@ fn everything_that_the_task_does_not_manage() {
 fn but_not_what_the_old_image_brought() {
     let scanner = Scanner::new(Engine::bridged());
     let (engine, image) = (scanner.engine, format!("rich:{}", scanner.name));
-    let base = engine.docker(&["create", "qualys/qcsa:1"]);
     let changes = [
         "ENV OLD=1",
         "LABEL old=1",
@@ -63,12 +62,7 @@ fn but_not_what_the_old_image_brought() {
         "CMD [\"sh\", \"/bin/scanner\"]",
         "ENTRYPOINT [\"env\"]",
     ];
-    let changes: Vec<_> = changes.iter().map(|change| format!("--change={change}")).collect();
-    let mut commit = vec!["commit"];
-    commit.extend(changes.iter().map(String::as_str));
-    commit.extend([base.as_str(), image.as_str()]);
-    engine.docker(&commit);
-    engine.docker(&["rm", &base]);
+    engine.derive(&image, &changes);
 
     scanner.by_hand_from(&image, &["--label own=1"]);
     let volume = scanner.inspect()["Mounts"]

@@ -187,10 +187,8 @@ fn an_empty_directory_that_was_made_for_nothing_goes_again() {
     scanner.by_hand_created(&[]); // it has no identity that would be left behind
     let elsewhere = scanner.private_dir().with_file_name("elsewhere");
     // Its image cannot be started, so nothing is ever written there.
-    let base = scanner.engine.docker(&["create", "qualys/qcsa:1"]);
     let image = format!("nothing:{}", scanner.name);
-    scanner.engine.docker(&["commit", "--change=CMD [\"no-such-program\"]", &base, &image]);
-    scanner.engine.docker(&["rm", &base]);
+    scanner.engine.derive(&image, &["CMD [\"no-such-program\"]"]);
     let reply = scanner.module().args(json!({"image": image, "private_dir": elsewhere})).run();
     assert_eq!(reply["rolled_back"], true, "{}", reply.line);
     reply.refused("start_failed");

@@ -43,13 +43,13 @@ fn an_id_is_never_pulled() {
 #[rstest]
 #[case::missing("missing", "127.0.0.1:1/qualys/qcsa:9")]
 #[case::always("always", "127.0.0.1:1/qualys/qcsa:9")]
-#[case::always_though_it_is_there("always", "local.invalid/qualys/qcsa:1")]
+#[case::always_though_it_is_there("always", "127.0.0.1:1/qualys/qcsa:1")]
 fn a_pull_that_fails_touches_nothing(#[case] pull: &str, #[case] image: &str) {
     let scanner = Scanner::new(Engine::shared());
     if scanner.engine.lacks(Ability::Distribution) {
         return;
     }
-    scanner.engine.docker(&["tag", "qualys/qcsa:1", "local.invalid/qualys/qcsa:1"]);
+    scanner.engine.docker(&["tag", "qualys/qcsa:1", "127.0.0.1:1/qualys/qcsa:1"]);
     scanner.by_hand(&[]);
     let task = || scanner.module().args(json!({"pull": pull, "image": image}));
     let message = untouched(&scanner, || foretold(&scanner, task)).refused("image_not_found");
@@ -79,9 +79,7 @@ fn a_scanner_whose_image_is_gone_is_replaced_all_the_same() {
         return;
     }
     let tag = format!("doomed:{}", scanner.name);
-    let base = scanner.engine.docker(&["create", "qualys/qcsa:1"]);
-    scanner.engine.docker(&["commit", "--change=ENV DOOMED=1", &base, &tag]);
-    scanner.engine.docker(&["rm", &base]);
+    scanner.engine.derive(&tag, &["ENV DOOMED=1"]);
     scanner.by_hand_from(&tag, &["--label mine=1"]);
     scanner.engine.docker(&["rmi", "--force", &tag]);
     let reply = four_tasks(&scanner, || scanner.module());

@@ -2,11 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Engine, Module, Proxy, Scanner, eventually};
+use crate::support::{Ability, Engine, Module, Proxy, Scanner, eventually};
 
 #[test]
 fn tells_of_every_scanner_whoever_made_it_and_changes_nothing() {
     let engine = Engine::private(Engine::WITHOUT_BRIDGE);
+    if engine.lacks_any(&[Ability::LimitsMemory, Ability::LimitsCpus]) || engine.lacks(Ability::IsQuiet) {
+        return;
+    }
     let [limited, unlimited, ended] = [(); 3].map(|()| Scanner::new(&engine));
     limited.by_hand(&["--memory 1024M --memory-swap 1536M --cpus 0.5 -e TOKEN=canary-token-1"]);
     unlimited.module().arg("settle", 0).run().changed();
@@ -70,6 +73,9 @@ fn tells_of_every_scanner_whoever_made_it_and_changes_nothing() {
 #[test]
 fn tells_of_one_by_its_exact_name_beside_the_whole_host() {
     let engine = Engine::private(Engine::WITHOUT_BRIDGE);
+    if engine.lacks_any(&[Ability::LimitsMemory, Ability::LimitsCpus]) || engine.lacks(Ability::IsQuiet) {
+        return;
+    }
     let (one, other) = (Scanner::new(&engine), Scanner::new(&engine));
     one.by_hand(&["--memory 64M"]);
     other.by_hand(&["--memory 1024G"]);
@@ -84,6 +90,9 @@ fn tells_of_one_by_its_exact_name_beside_the_whole_host() {
 #[test]
 fn a_scanner_that_is_just_being_replaced_is_one_scanner() {
     let engine = Engine::private(Engine::WITHOUT_BRIDGE);
+    if engine.lacks_any(&[Ability::LimitsMemory, Ability::LimitsCpus]) || engine.lacks(Ability::IsQuiet) {
+        return;
+    }
     let scanner = Scanner::new(&engine);
     let old = scanner.by_hand(&["--memory 64M"]);
     let [incoming, outgoing] = ["new", "old"].map(|end| format!("{}.qcss-{end}", scanner.name));

@@ -16,6 +16,9 @@ fn memory_below_the_reservation_is_unsupported_until_the_cure_is_taken(
     #[case] options: Value,
     #[values(true, false)] whole: bool,
 ) {
+    if Engine::shared().lacks(Ability::UpdatesLive) {
+        return;
+    }
     let scanner = Scanner::new(Engine::shared());
     scanner.by_hand(&["--memory 256M --memory-reservation 192M"]);
     scanner.engine.docker(&["update", "--memory=128M", "--memory-swap=256M", &scanner.name]);

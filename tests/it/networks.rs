@@ -79,6 +79,9 @@ fn a_scanner_off_the_network_of_the_task_gets_it(
     let lab = Lab::new();
     lab.by_hand(made, changes);
     let reply = four_tasks(&lab.scanner, || lab.module(&json!({"network": lab.name("lan")})));
+    let is_told = expected.len() == 1 || lab.scanner.engine.has(Ability::TellsFirstNetwork);
+    // Else it leaves the one that it is on.
+    let expected = if is_told { expected } else { &["lan"] };
     let before = before.as_str().map(|text| text.replace("<two>", &lab.name("two")));
     let expected_difference =
         json!([{"field": "network", "before": before, "after": lab.name("lan"), "way": "replace"}]);
@@ -119,7 +122,9 @@ fn a_mac_address_that_somebody_set_goes_along_but_to_another_network(#[case] mod
         json!([inspect["Config"]["MacAddress"], endpoint["MacAddress"], inspect["HostConfig"]["KernelMemory"]])
     };
     let before = facts();
-    assert_eq!(before, json!(["02:42:ac:11:77:99", "02:42:ac:11:77:99", 64 << 20]));
+    assert_eq!((&before[0], &before[1]), (&json!("02:42:ac:11:77:99"), &json!("02:42:ac:11:77:99")));
+    // Newer engines know no such limit.
+    assert!(before[2] == 64 << 20 || before[2].as_u64().unwrap_or_default() == 0, "{before}");
     foretold(&lab.scanner, || lab.module(&json!({"image": "qualys/qcsa:2"}))).changed();
     assert_eq!(facts(), before);
     foretold(&lab.scanner, || lab.module(&json!({"network": lab.name("two")}))).changed();
@@ -142,7 +147,16 @@ fn one_that_was_removed_and_made_again_is_known_by_its_name(
     lab.docker("network rm lan");
     lab.docker("network create lan");
     let reply = match task {
-        "start" => foretold(&lab.scanner, || lab.scanner.run_state()).changed(),
+        "start" => {
+            let reply = foretold(&lab.scanner, || lab.scanner.run_state());
+            if reply.failed() && made.contains("<lan-id>") {
+                // Newer engines know it by its id alone.
+                let message = reply.refused("start_failed");
+                assert!(message.contains("could not find a network matching network mode"), "{message}");
+                return;
+            }
+            reply.changed()
+        }
         "replacement" => foretold(&lab.scanner, || lab.module(&json!({"image": "qualys/qcsa:2"}))).changed(),
         _ => foretold(&lab.scanner, || lab.module(&json!({"recreate": "always"}))).changed(),
     };
@@ -192,7 +206,9 @@ fn what_the_network_of_the_task_does_not_allow_beside_it_is_refused(
     #[case] cure: &str,
 ) {
     let lab = Lab::new();
-    if made.contains("--link") && lab.scanner.engine.lacks(Ability::DockersNetworks) {
+    if (made.contains("--link") && lab.scanner.engine.lacks(Ability::DockersNetworks))
+        || (network == "host" && lab.scanner.engine.lacks(Ability::HostsNamespaces))
+    {
         return;
     }
     lab.by_hand(made, changes);
@@ -201,12 +217,16 @@ fn what_the_network_of_the_task_does_not_allow_beside_it_is_refused(
     assert!(message.contains(lab.filled(cure).trim_end_matches("/other")), "{message}");
     lab.docker(cure);
     four_tasks(&lab.scanner, module);
-    assert_eq!(lab.attached(), lab.names(&[network]));
+    assert_eq!(lab.scanner.inspect()["HostConfig"]["NetworkMode"], network);
+    assert!(lab.attached().is_subset(&lab.names(&[network])), "{:?}", lab.attached());
 }
 
 #[test]
 fn the_hosts_network_and_its_name_go_along_together() {
     let lab = Lab::new();
+    if lab.scanner.engine.lacks(Ability::HostsNamespaces) {
+        return;
+    }
     lab.by_hand("--network host --uts host", &[]);
     foretold(&lab.scanner, || lab.module(&json!({"image": "qualys/qcsa:2"}))).changed();
     assert_eq!(lab.scanner.inspect()["HostConfig"]["UTSMode"], "host");
@@ -290,7 +310,14 @@ impl Lab {
     }
 
     fn attached(&self) -> BTreeSet<String> {
-        self.scanner.inspect()["NetworkSettings"]["Networks"].as_object().unwrap().keys().cloned().collect()
+        let inspect = self.scanner.inspect();
+        let mut networks: BTreeSet<_> =
+            inspect["NetworkSettings"]["Networks"].as_object().unwrap().keys().cloned().collect();
+        if self.scanner.engine.is_podman() {
+            // What it shows of one that is down and has none.
+            networks.remove("bridge");
+        }
+        networks
     }
 
     fn aliases(&self) -> BTreeSet<String> {
@@ -317,9 +344,7 @@ impl Lab {
 
     /// Creates the scanner by the engine's API, which has fields for which the docker command has no option.
     fn create(&self, body: &Value) {
-        for directory in [self.scanner.shared_dir(), self.scanner.store()] {
-            std::fs::create_dir_all(directory).unwrap();
-        }
+        self.scanner.make_directories();
         self.scanner.engine.post(&format!("/containers/create?name={}", self.scanner.name), body);
     }
 }

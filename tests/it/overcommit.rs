@@ -5,7 +5,7 @@ use std::thread;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{Engine, Module, Proxy, Scanner, foretold};
+use crate::support::{Ability, Engine, Module, Proxy, Scanner, foretold};
 
 const GIB: u64 = 1 << 30;
 
@@ -14,6 +14,9 @@ const GIB: u64 = 1 << 30;
 #[case::cpus("cpus", "--cpus")]
 fn the_fourth_thirty_percent_is_refused_whoever_made_the_others(#[case] resource: &str, #[case] flag: &str) {
     let engine = Engine::private(Engine::WITHOUT_BRIDGE);
+    if engine.lacks_any(&[Ability::LimitsMemory, Ability::LimitsCpus]) {
+        return;
+    }
     let [by_module, never_started, by_hand, fourth] = [(); 4].map(|()| Scanner::new(&engine));
     let wanted = |scanner: &Scanner| strict(scanner).arg(resource, "30%");
     let host = wanted(&by_module).run().changed()["host"].clone();
@@ -51,6 +54,9 @@ fn the_fourth_thirty_percent_is_refused_whoever_made_the_others(#[case] resource
 #[test]
 fn of_four_at_the_same_time_who_want_thirty_percent_each_one_is_refused() {
     let engine = Engine::private(Engine::WITHOUT_BRIDGE);
+    if engine.lacks_any(&[Ability::LimitsMemory, Ability::LimitsCpus]) {
+        return;
+    }
     let scanners = [(); 4].map(|()| Scanner::new(&engine));
     let replies = thread::scope(|scope| {
         let runs =
@@ -66,6 +72,9 @@ fn of_four_at_the_same_time_who_want_thirty_percent_each_one_is_refused() {
 #[test]
 fn on_an_overcommitted_host_only_what_asks_for_more_is_judged() {
     let engine = Engine::private(Engine::WITHOUT_BRIDGE);
+    if engine.lacks_any(&[Ability::LimitsMemory, Ability::LimitsCpus]) {
+        return;
+    }
     let (scanner, other) = (Scanner::new(&engine), Scanner::new(&engine));
     let memory = engine.docker(&["info", "--format", "{{.MemTotal}}"]);
     scanner.by_hand(&["--memory", "1000M", "--cpus", "1"]);
@@ -78,9 +87,9 @@ fn on_an_overcommitted_host_only_what_asks_for_more_is_judged() {
 
     let message = with("1001M", 1.0).run().refused("overcommit");
     assert!(message.contains("memory asked 1001 MiB") && message.contains(&format!("`{}`", other.name)), "{message}");
-    assert_eq!(with("900M", 1.0).run().changed().actions(), ["update"]);
+    assert_eq!(with("900M", 1.0).run().changed().actions(), [engine.way_of_limits()]);
     // One goes up, which there is enough of; the other, which there is not, goes down.
-    assert_eq!(with("800M", 1.5).run().changed().actions(), ["update"]);
+    assert_eq!(with("800M", 1.5).run().changed().actions(), [engine.way_of_limits()]);
     assert_eq!(with("800M", 1.5).arg("restart", true).run().changed().actions(), ["restart"]);
 
     let run_state =
@@ -95,6 +104,9 @@ fn on_an_overcommitted_host_only_what_asks_for_more_is_judged() {
 #[test]
 fn who_exceeds_the_host_already_goes_on_with_a_warning() {
     let engine = Engine::private(Engine::WITHOUT_BRIDGE);
+    if engine.lacks_any(&[Ability::LimitsMemory, Ability::LimitsCpus]) {
+        return;
+    }
     let scanners = [(); 3].map(|()| Scanner::new(&engine));
     let total = engine.get("/info")["MemTotal"].as_u64().unwrap();
     let limits = ["--memory", &total.to_string(), "--cpus", "1.5"];
@@ -115,7 +127,7 @@ fn who_exceeds_the_host_already_goes_on_with_a_warning() {
     foretold(one, || upgrade(one).arg("state", "stopped")).changed();
     assert!(foretold(one, || upgrade(one)).changed().warnings().contains("memory asked"));
     let less = json!({"memory": total / 2, "cpus": 1.5});
-    assert_eq!(foretold(one, || upgrade(one).args(less.clone())).changed().actions(), ["update"]);
+    assert_eq!(foretold(one, || upgrade(one).args(less.clone())).changed().actions(), [engine.way_of_limits()]);
 
     // Whoever makes it worse is refused: by more than before, or by being new.
     foretold(one, || upgrade(one)).refused("overcommit");
@@ -128,6 +140,9 @@ fn who_exceeds_the_host_already_goes_on_with_a_warning() {
 #[test]
 fn swap_is_judged_where_the_task_gives_it_and_the_host_has_some() {
     let engine = Engine::private(Engine::WITHOUT_BRIDGE);
+    if engine.lacks_any(&[Ability::LimitsMemory, Ability::LimitsCpus]) {
+        return;
+    }
     let scanners = [(); 3].map(|()| Scanner::new(&engine));
     let [first, second, third] =
         scanners.each_ref().map(|scanner| move || strict(scanner).arg("memory", "1g").swap(GIB));
@@ -150,6 +165,9 @@ fn swap_is_judged_where_the_task_gives_it_and_the_host_has_some() {
 #[test]
 fn swap_that_the_host_does_not_have_is_a_warning() {
     let engine = Engine::private(Engine::WITHOUT_BRIDGE);
+    if engine.lacks_any(&[Ability::LimitsMemory, Ability::LimitsCpus]) {
+        return;
+    }
     let scanner = Scanner::new(&engine);
     let reply =
         strict(&scanner).args(json!({"memory": "1024M", "memory_swap": "2048M", "cpus": 1})).swap(0).run().changed();
@@ -160,6 +178,9 @@ fn swap_that_the_host_does_not_have_is_a_warning() {
 #[test]
 fn the_engines_own_figures_count_even_where_the_host_has_others() {
     let engine = Engine::private(Engine::WITHOUT_BRIDGE);
+    if engine.lacks_any(&[Ability::LimitsMemory, Ability::LimitsCpus]) {
+        return;
+    }
     let small = Proxy::posing(&engine, &json!({"MemTotal": GIB, "NCPU": 1, "SwapLimit": false}));
     let scanner = Scanner::new(&engine);
     let on_small = || strict(&scanner).arg("docker_host", small.host()).swap(GIB);
@@ -178,6 +199,9 @@ fn the_engines_own_figures_count_even_where_the_host_has_others() {
 #[test]
 fn swap_that_is_kept_is_no_matter_of_the_task() {
     let engine = Engine::private(Engine::WITHOUT_BRIDGE);
+    if engine.lacks_any(&[Ability::LimitsMemory, Ability::LimitsCpus]) {
+        return;
+    }
     let scanner = Scanner::new(&engine);
     scanner.by_hand(&["--memory 64M --memory-swap 96M"]);
     let adjust = |options: Value| scanner.run_state().arg("overcommit", "deny").swap(0).args(options).run().changed();
@@ -190,6 +214,9 @@ fn swap_that_is_kept_is_no_matter_of_the_task() {
 #[test]
 fn a_limit_that_the_host_discards_is_no_difference() {
     let engine = Engine::private(Engine::WITHOUT_BRIDGE);
+    if engine.lacks(Ability::IsQuiet) {
+        return;
+    }
     let unable = Proxy::posing(&engine, &json!({"MemoryLimit": false, "SwapLimit": false, "CpuCfsQuota": false}));
     let scanner = Scanner::new(&engine);
     scanner.by_hand(&[]);
@@ -209,6 +236,10 @@ fn a_limit_that_the_host_discards_is_no_difference() {
 
 #[test]
 fn a_rootless_engine_is_warned_about() {
+    // Where ids are remapped, a rootless engine would not remap them.
+    if Engine::shared().lacks(Ability::HostsNamespaces) {
+        return;
+    }
     let engine = Engine::shared();
     let rootless =
         Proxy::posing(engine, &json!({"SecurityOptions": ["name=seccomp,profile=default", "name=rootless"]}));

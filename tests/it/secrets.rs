@@ -28,10 +28,7 @@ fn what_an_image_brings_to_the_environment_is_no_secret() {
     let engine = Engine::shared();
     let [scanner, neighbour] = [Scanner::new(engine), Scanner::new(engine)];
     let image = format!("qualys/qcsa:{}", scanner.name);
-    let base = engine.docker(&["create", "qualys/qcsa:1"]);
-    let variable = format!("--change=ENV VERSION={} BASE=/usr/local/qualys", scanner.name);
-    engine.docker(&["commit", &variable, &base, &image]);
-    engine.docker(&["rm", &base]);
+    engine.derive(&image, &[format!("ENV VERSION={} BASE=/usr/local/qualys", scanner.name)]);
     neighbour.by_hand_from(&image, &[]);
 
     let module = || scanner.module().arg("image", &*image).arg("settle", 0);

@@ -7,6 +7,9 @@ use crate::support::{Ability, Engine, Scanner, foretold, untouched};
 
 #[test]
 fn data_in_a_volume_of_the_image_goes_along_and_goes_with_the_scanner() {
+    if Engine::shared().lacks(Ability::IsQuiet) {
+        return;
+    }
     let lab = Lab::new();
     lab.scanner.by_hand_from(&lab.images[0], &[]);
     lab.put("/data", "kept");
@@ -40,6 +43,9 @@ fn a_volume_that_something_else_uses_by_then_stays() {
 
 #[test]
 fn a_volume_that_does_not_go_along_is_named() {
+    if Engine::shared().lacks(Ability::IsQuiet) {
+        return;
+    }
     let lab = Lab::new();
     if lab.scanner.engine.lacks(Ability::VolumesStay) {
         return;
@@ -86,6 +92,9 @@ fn a_volume_that_has_a_name_is_never_removed() {
 
 #[test]
 fn a_mount_in_memory_hinders_no_other_scanner() {
+    if Engine::shared().lacks(Ability::IsQuiet) {
+        return;
+    }
     let engine = Engine::private(Engine::WITHOUT_BRIDGE);
     let (scanner, other) = (Scanner::new(&engine), Scanner::new(&engine));
     scanner.by_hand(&["--mount type=tmpfs,destination=/scratch"]);
@@ -149,12 +158,6 @@ impl Lab {
 fn image(scanner: &Scanner, tag: &str, changes: &[&str]) -> String {
     let engine = scanner.engine;
     let name = format!("image-{}:{tag}", scanner.name);
-    let base = engine.docker(&["create", "qualys/qcsa:1"]);
-    let changes: Vec<_> = changes.iter().map(|change| format!("--change={change}")).collect();
-    let mut commit = vec!["commit"];
-    commit.extend(changes.iter().map(String::as_str));
-    commit.extend([base.as_str(), name.as_str()]);
-    engine.docker(&commit);
-    engine.docker(&["rm", &base]);
+    engine.derive(&name, changes);
     name
 }

@@ -30,6 +30,8 @@ pub enum Ability {
     Distribution,
     /// An image can be removed while a container has it.
     ImagesGo,
+    /// An image without a name that a container has cannot be used for another.
+    ForgetsImages,
     /// A name without a registry is one at docker.io, and shown as it was given.
     PlainNames,
     /// A container that cannot be removed stays as `dead`, and its files are where dockerd has them.
@@ -42,6 +44,14 @@ pub enum Ability {
     TellsOfHealthchecks,
     /// It waits longer and longer before it restarts what ends at once.
     WaitsBetweenStarts,
+    /// It is not one that every scanner is warned about.
+    IsQuiet,
+    /// It pauses containers.
+    Pauses,
+    /// Its containers can have the host's network, and all rights.
+    HostsNamespaces,
+    /// It tells which network a container was made on, also when the container is on another by now.
+    TellsFirstNetwork,
     /// The volumes of an image stay behind; else a container notes them like its own.
     VolumesStay,
 }
@@ -49,8 +59,25 @@ pub enum Ability {
 impl Engine {
     /// Whether it does not have `ability`: the test ends there.
     pub fn lacks(&self, ability: Ability) -> bool {
+        let has = self.has(ability);
+        if !has && let Some(path) = std::env::var_os("QCSS_ENGINE_LACKS") {
+            let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();
+            // libtest names a test's thread after it.
+            let line = format!("{} {ability:?}\n", thread::current().name().unwrap_or_default());
+            file.write_all(line.as_bytes()).unwrap();
+        }
+        !has
+    }
+
+    /// Whether it does not have all of `abilities`.
+    pub fn lacks_any(&self, abilities: &[Ability]) -> bool {
+        abilities.iter().any(|ability| self.lacks(*ability))
+    }
+
+    /// Whether it has `ability`, where a test has something else to expect if not.
+    pub fn has(&self, ability: Ability) -> bool {
         let says = |field: &str| self.get("/info")[field] != false;
-        let has = match ability {
+        match ability {
             Ability::LimitsMemory => says("MemoryLimit"),
             Ability::LimitsSwap => says("MemoryLimit") && says("SwapLimit") && !self.is_podman(),
             Ability::LimitsCpus => says("CpuCfsQuota"),
@@ -59,6 +86,11 @@ impl Engine {
             }
             Ability::UpdatesEnded => says("MemoryLimit") && says("CpuCfsQuota") && !self.is_podman(),
             Ability::QuotaBesideCpus => says("CpuCfsQuota") && !self.is_podman(),
+            Ability::Pauses => self.get("/info")["CgroupDriver"] != "none",
+            Ability::HostsNamespaces => !self.get("/info")["SecurityOptions"].to_string().contains("name=userns"),
+            Ability::IsQuiet => !self.get("/info")["SecurityOptions"].to_string().contains("name=rootless"),
+            // That of containerd has it as long as the container.
+            Ability::ForgetsImages => !self.get("/info")["DriverStatus"].to_string().contains("containerd"),
             // No engine tells of these.
             Ability::TakesVariablesAway
             | Ability::ClientsProxies
@@ -70,15 +102,14 @@ impl Engine {
             | Ability::RefusesMounts
             | Ability::TellsOfHealthchecks
             | Ability::WaitsBetweenStarts
+            | Ability::TellsFirstNetwork
             | Ability::VolumesStay => !self.is_podman(),
-        };
-        if !has && let Some(path) = std::env::var_os("QCSS_ENGINE_LACKS") {
-            let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();
-            // libtest names a test's thread after it.
-            let line = format!("{} {ability:?}\n", thread::current().name().unwrap_or_default());
-            file.write_all(line.as_bytes()).unwrap();
         }
-        !has
+    }
+
+    /// The word for a change of limits of a scanner that runs.
+    pub fn way_of_limits(&self) -> &'static str {
+        if self.has(Ability::UpdatesLive) { "update" } else { "replace" }
     }
 
     /// Whether this Podman has the call that changes a container: an older one does not know its path.

@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::scanner::shell;
+
 /// A running engine with the stand-in scanner's images `qualys/qcsa:1` (also `:latest`) and `qualys/qcsa:2`.
 pub struct Engine {
     process: Child,
@@ -68,6 +70,15 @@ impl Engine {
     /// Builds a version of the stand-in scanner's image; returns its id.
     pub fn build(&self, tag: &str, version: &str) -> String {
         stdout(Command::new(tests("stand-in/build")).args([&self.host(), tag, version]))
+    }
+
+    /// Makes `image` of `qualys/qcsa:1` with these instructions, such as `ENV A=b`.
+    pub fn derive(&self, image: &str, instructions: &[impl AsRef<str>]) {
+        let base = self.docker(&["create", "qualys/qcsa:1"]);
+        let changes: Vec<_> = instructions.iter().map(|it| format!("--change '{}'", it.as_ref())).collect();
+        // An older Podman refuses the docker command's call.
+        stdout(shell(&format!("{} commit {} {base} {image}", self.client(), changes.join(" "))).stderr(Stdio::null()));
+        self.docker(&["rm", &base]);
     }
 
     /// What goes into `docker_host`.

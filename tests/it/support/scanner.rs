@@ -106,10 +106,26 @@ impl<'engine> Scanner<'engine> {
 
     /// The same, but not started.
     pub fn by_hand_created(&self, options: &[&str]) -> String {
-        fs::create_dir_all(self.shared_dir()).unwrap(); // else the engine makes it with the first start
-        let (user, group) = self.engine.containers_root();
-        chown(self.shared_dir(), Some(user), Some(group)).unwrap();
+        self.make(&self.shared_dir()); // else the engine makes it with the first start
         stdout(&mut shell(&self.vendors_command("create", "qualys/qcsa:1", options)))
+    }
+
+    /// Makes the scanner's directories, for the root of its containers.
+    pub fn make_directories(&self) {
+        self.make(&self.shared_dir());
+        self.make_store();
+    }
+
+    /// Makes the scanner's own directory.
+    pub fn make_store(&self) {
+        self.make(&self.private_dir());
+        self.make(&self.store());
+    }
+
+    fn make(&self, directory: &Path) {
+        fs::create_dir_all(directory).unwrap();
+        let (user, group) = self.engine.containers_root();
+        chown(directory, Some(user), Some(group)).unwrap();
     }
 
     fn vendors_command(&self, verb: &str, image: &str, options: &[&str]) -> String {
@@ -193,7 +209,7 @@ impl Drop for Scanner<'_> {
     }
 }
 
-fn shell(script: &str) -> Command {
+pub fn shell(script: &str) -> Command {
     let mut shell = Command::new("sh");
     shell.args(["-c", script]);
     shell

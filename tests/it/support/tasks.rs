@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Module, Proxy, Reply, Scanner};
 
@@ -76,6 +76,12 @@ fn known(part: &Value, key: &str, is_fetched: bool) -> Value {
         ("diff", _) if is_fetched => Value::Null,
         // The messages of a task say what is done or would be; those of an entry do even where the task is refused.
         ("msg", _) if part["failed"] != true => Value::Null,
+        // The engine has its own words for asking a registry and for pulling.
+        ("msg", Value::String(text)) if text.starts_with("cannot get the image from ") => {
+            json!([text.split_once(": ").map(|it| it.0), text.rsplit_once("; ").map(|it| it.1)])
+        }
+        // Where the image cannot be had, check mode comes to no more than that.
+        ("warnings", _) if part["error"] == "image_not_found" => Value::Null,
         (_, value) => value.clone(),
     }
 }
