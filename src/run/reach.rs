@@ -24,6 +24,9 @@ const MOST: usize = 64;
 /// How often the engine may confirm one operation of which then nothing is to be seen.
 const SAME: usize = 8;
 
+/// How often a stop: Podman ignores one that comes between two starts of a flapping scanner.
+const SAME_STOP: usize = 48;
+
 /// How long to wait for the effect of one that was confirmed again.
 const LATE: Duration = Duration::from_millis(100);
 
@@ -66,7 +69,7 @@ impl Way {
         if before > 0 {
             sleep(LATE).await;
         }
-        before + 1 < SAME
+        before + 1 < if matches!(operation, Operation::Stop(_)) { SAME_STOP } else { SAME }
     }
 
     fn set(&mut self, goal: Goal) {

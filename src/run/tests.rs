@@ -208,6 +208,20 @@ fn a_stop_between_two_starts_is_repeated() {
 }
 
 #[test]
+fn a_stop_between_two_starts_is_repeated_in_a_replacement() {
+    let directories = directories();
+    wait(async {
+        let old = old(&directories, Status::Running, "always", true);
+        let fake = engine(vec![Observed { restart_count: 1, ..old }]);
+        fake.with(|world| world.ignored_stops = 20);
+        let options = json!({"image": "qualys/qcsa:2", "state": "stopped"});
+        let run = outcome(&fake, task(&directories, &options), false).await.unwrap();
+        assert!(run.failure.is_none(), "{}", run.msg());
+        assert_eq!(there(&fake), ["scanner 2 created"]);
+    });
+}
+
+#[test]
 fn a_scanner_that_something_starts_after_each_stop_is_said() {
     let directories = directories();
     wait(async {
