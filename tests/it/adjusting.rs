@@ -43,6 +43,8 @@ fn configuration(scanner: &Scanner) -> Value {
     config["Env"] = json!(env);
     config["Labels"].as_object_mut().unwrap().retain(|label, _| !label.starts_with("qcss_scanner."));
     config.as_object_mut().unwrap().remove("Hostname");
+    // Without limits Docker forgets it with the first start.
+    host_config.as_object_mut().unwrap().remove("OomKillDisable");
     let mut binds: Vec<_> = host_config["Binds"].as_array().unwrap().clone();
     binds.sort_by_key(Value::to_string);
     host_config["Binds"] = json!(binds);
@@ -144,7 +146,8 @@ fn one_option_alone(#[case] options: Value, #[case] action: &str, #[case] differ
     let reply = four_tasks(&scanner, || adjust(&scanner, &options).arg("state", state));
     is_without_code(&scanner, &reply);
     let is_of_engine = action == "update" && options.get("private_dir_mode").is_none();
-    let action = if is_of_engine && !scanner.engine.has(Ability::UpdatesLive) { "replace" } else { action };
+    let is_replaced = is_of_engine && scanner.engine.is_podman() && !scanner.engine.has(Ability::UpdatesLive);
+    let action = if is_replaced { "replace" } else { action };
     assert_eq!(reply.actions()[0], action, "{reply:#?}");
     let fields = reply["differences"].as_array().unwrap().iter().map(|it| it["field"].as_str().unwrap().to_owned());
     let named: Vec<_> =
