@@ -43,8 +43,10 @@ fn configuration(scanner: &Scanner) -> Value {
     config["Env"] = json!(env);
     config["Labels"].as_object_mut().unwrap().retain(|label, _| !label.starts_with("qcss_scanner."));
     config.as_object_mut().unwrap().remove("Hostname");
-    // Without limits Docker forgets it with the first start.
-    host_config.as_object_mut().unwrap().remove("OomKillDisable");
+    if !scanner.engine.has(Ability::LimitsMemory) {
+        // Docker forgets it with the first start.
+        host_config.as_object_mut().unwrap().remove("OomKillDisable");
+    }
     let mut binds: Vec<_> = host_config["Binds"].as_array().unwrap().clone();
     binds.sort_by_key(Value::to_string);
     host_config["Binds"] = json!(binds);

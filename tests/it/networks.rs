@@ -218,7 +218,9 @@ fn what_the_network_of_the_task_does_not_allow_beside_it_is_refused(
     lab.docker(cure);
     four_tasks(&lab.scanner, module);
     assert_eq!(lab.scanner.inspect()["HostConfig"]["NetworkMode"], network);
-    assert!(lab.attached().is_subset(&lab.names(&[network])), "{:?}", lab.attached());
+    // An older Podman shows none for these.
+    let is_unshown = lab.scanner.engine.is_podman() && lab.attached().is_empty();
+    assert!(is_unshown || lab.attached() == lab.names(&[network]), "{:?}", lab.attached());
 }
 
 #[test]
