@@ -117,7 +117,9 @@ fn a_password_is_found_decoded() {
     fs::write(scanner.store().join("stand-in.conf"), "echo 'proxy says p@ss-canary'\nSTAND_IN_DIE=1\n").unwrap();
     let message = scanner.module().args(json!({"https_proxy": "u:p%40ss-canary@h:1", "settle": 1.5})).run();
     let message = message.refused("start_failed");
-    assert!(message.contains("its last lines: proxy says ******** |"), "{message}");
+    // Before or after what it says on the other stream: the engine reads both at once.
+    assert!(message.contains("proxy says ********"), "{message}");
+    assert!(!message.contains("canary"), "{message}");
 }
 
 /// The other way round: what is no secret stays.
