@@ -30,7 +30,7 @@ enum Text {
 
 impl Entries {
     /// Gives each entry that ends in `bytes` to `take`.
-    pub fn read(&mut self, bytes: &[u8], take: &mut impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+    pub fn read(&mut self, bytes: &[u8], take: &mut dyn FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
         for byte in bytes {
             let is_between = self.depth == 1 && self.text == Text::Outside;
             match byte {
@@ -76,7 +76,7 @@ impl Entries {
         Ok(())
     }
 
-    fn end(&mut self, take: &mut impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+    fn end(&mut self, take: &mut dyn FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
         take(&self.entry)?;
         self.entry.clear();
         Ok(())

@@ -60,8 +60,8 @@ pub enum Failure {
     /// Status 409, with the engine's message.
     #[error("{message}{}", if is_name_in_use(.0) { "; remove or rename that container" } else { "" }, message = .0)]
     Conflict(String),
-    /// What was stopped is up again.
-    #[error("it is up again after each stop; see what starts it and run the task again")]
+    /// The scanner was stopped and is up.
+    #[error("the scanner is up again after each stop; see what starts it and run the task again")]
     Restarted,
     /// Any other refusal, with the engine's message.
     #[error("{message}")]

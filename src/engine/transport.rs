@@ -9,6 +9,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bollard::{API_DEFAULT_VERSION, BollardRequest, ClientVersion, body_full};
 use futures_util::future::LocalBoxFuture;
@@ -20,6 +21,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::time::sleep;
 
 use super::answer::TOO_MANY;
 use super::connection::{Body, Connections};
@@ -41,6 +43,10 @@ const ANSWER: usize = 1 << 20;
 const LIST: usize = 32 << 20;
 /// The most bytes of a stream: its lines are limited where they are read ([`super::progress`]).
 const STREAM: usize = usize::MAX;
+
+/// How often to ask again, and after how long.
+const AGAIN: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A header that names the user of a registry.
 const REGISTRY_AUTH: &str = "X-Registry-Auth";
@@ -123,7 +129,7 @@ impl Transport {
     }
 
     /// Gives each entry of the engine's answer to `GET path`, which is a list, to `take`.
-    pub async fn list(&self, path: &str, take: &mut impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+    pub async fn list(&self, path: &str, take: &mut dyn FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
         let mut body = self.body(Method::GET, path, LIST, Call::default()).await?;
         let mut entries = Entries::default();
         while let Some(frame) = body.frame().await {
@@ -147,15 +153,24 @@ impl Transport {
         self.body(Method::POST, path, STREAM, call).await
     }
 
-    /// The body of the engine's answer to a request, unless that is a refusal.
-    async fn body(&self, method: Method, path: &str, limit: usize, call: Call) -> Result<Incoming, Failure> {
-        let response = self.ask(method, path, limit, call).await?;
-        if response.status().is_success() {
-            return Ok(response.into_body());
-        }
-        let status = response.status();
-        let body = http_body_util::Limited::new(response.into_body(), ANSWER).collect().await;
-        Err(refusal(status, &body.map(Collected::to_bytes).unwrap_or_default()))
+    /// The body of the engine's answer to a request, unless that is a refusal. Boxed like [`Self::whole`].
+    #[inline(never)]
+    fn body<'a>(
+        &'a self,
+        method: Method,
+        path: &'a str,
+        limit: usize,
+        call: Call,
+    ) -> LocalBoxFuture<'a, Result<Incoming, Failure>> {
+        Box::pin(async move {
+            let response = self.ask(method, path, limit, call).await?;
+            if response.status().is_success() {
+                return Ok(response.into_body());
+            }
+            let status = response.status();
+            let body = http_body_util::Limited::new(response.into_body(), ANSWER).collect().await;
+            Err(refusal(status, &body.map(Collected::to_bytes).unwrap_or_default()))
+        })
     }
 
     /// Agrees on the newest API version that both sides know. `GET /version` has it as well, but to answer that an engine runs
@@ -177,18 +192,42 @@ impl Transport {
         })
     }
 
-    /// The answer to a request, without a version in its path as long as none is agreed on.
-    async fn ask(&self, method: Method, path: &str, limit: usize, call: Call) -> Result<Response<Incoming>, Failure> {
+    /// The answer to a request. Podman fails to read what ends or goes meanwhile (`no such process`), and is asked again. Boxed
+    /// like [`Self::whole`].
+    #[inline(never)]
+    fn ask<'a>(
+        &'a self,
+        method: Method,
+        path: &'a str,
+        limit: usize,
+        mut call: Call,
+    ) -> LocalBoxFuture<'a, Result<Response<Incoming>, Failure>> {
+        Box::pin(async move {
+            let mut again = if method == Method::GET { AGAIN } else { 0 };
+            loop {
+                let request = self.request(&method, path, std::mem::take(&mut call))?;
+                let answer = self.send(request, limit).await.map_err(|error| Failure::new(&error, &self.host))?;
+                if !self.is_agreed() {
+                    return Err(Failure::NotAnEngine(self.host.clone()));
+                }
+                if again == 0 || answer.status() != StatusCode::INTERNAL_SERVER_ERROR || !self.is_podman() {
+                    return Ok(answer);
+                }
+                again -= 1;
+                sleep(PAUSE).await;
+            }
+        })
+    }
+
+    /// Without a version in its path as long as none is agreed on.
+    fn request(&self, method: &Method, path: &str, call: Call) -> Result<Request<Body>, Failure> {
         let prefix = self.version.get().map(|version| format!("/v{version}")).unwrap_or_default();
         let mut request = Request::builder().method(method).uri(format!("{prefix}{path}"));
         request = request.header(CONTENT_TYPE, "application/json");
         if let Some(user) = call.user {
             request = request.header(REGISTRY_AUTH, user);
         }
-        let request = request.body(call.body.unwrap_or_else(|| body_full(Bytes::new())));
-        let request = request.map_err(|_| Failure::Garbled)?;
-        let answer = self.send(request, limit).await.map_err(|error| Failure::new(&error, &self.host))?;
-        if self.is_agreed() { Ok(answer) } else { Err(Failure::NotAnEngine(self.host.clone())) }
+        request.body(call.body.unwrap_or_else(|| body_full(Bytes::new()))).map_err(|_| Failure::Garbled)
     }
 
     async fn send(&self, request: BollardRequest, limit: usize) -> Result<Response<Incoming>, bollard::errors::Error> {

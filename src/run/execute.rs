@@ -206,7 +206,7 @@ impl<'a, E: Engine> Executor<'a, E> {
             self.look().await?;
         }
         if matches!(operation, Operation::Stop(_)) && !self.shows(operation) {
-            return Err(Failure::Restarted.during("stop the scanner").into());
+            return Err(Failure::Restarted.into());
         }
         Ok(())
     }

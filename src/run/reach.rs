@@ -24,9 +24,6 @@ const MOST: usize = 64;
 /// How often the engine may confirm one operation of which then nothing is to be seen.
 const SAME: usize = 8;
 
-/// How often a stop: Podman ignores one that comes between two starts of a flapping scanner.
-const SAME_STOP: usize = 48;
-
 /// How long to wait for the effect of one that was confirmed again.
 const LATE: Duration = Duration::from_millis(100);
 
@@ -69,7 +66,7 @@ impl Way {
         if before > 0 {
             sleep(LATE).await;
         }
-        before + 1 < if matches!(operation, Operation::Stop(_)) { SAME_STOP } else { SAME }
+        before + 1 < SAME
     }
 
     fn set(&mut self, goal: Goal) {
@@ -129,10 +126,6 @@ impl<E: Engine> Executor<'_, E> {
         way.set(goal);
         let mut left = MOST;
         loop {
-            left -= 1;
-            if left == 0 {
-                return Err(self.has_no_effect(way.cause));
-            }
             match self.advance(&mut way).await {
                 Ok(None) if !way.goal().is_reached(&self.seen) => {
                     let message = format!(
@@ -144,7 +137,9 @@ impl<E: Engine> Executor<'_, E> {
                 }
                 Ok(None) => break,
                 Ok(Some(operation)) => {
-                    if !way.confirm(&operation).await {
+                    // A stop is repeated until `timeout`, see [`Failure::Restarted`].
+                    left -= usize::from(!matches!(operation, Operation::Stop(_)));
+                    if left == 0 || !way.confirm(&operation).await {
                         return Err(self.has_no_effect(way.cause));
                     }
                     way.set(way.goal().after(&operation));
@@ -187,6 +182,11 @@ impl<E: Engine> Executor<'_, E> {
         }
         if !self.nothing_runs() {
             self.interrupt.check().map_err(|error| Stuck { operation: None, error: error.into() })?;
+        }
+        // Podman ignores a stop that comes between two starts.
+        let is_stop = matches!(operation, Operation::Stop(_));
+        if is_stop && way.confirmed.take().is_some_and(|(last, _)| last == operation) {
+            return Err(Stuck { operation: Some(operation), error: Failure::Restarted.into() });
         }
         way.set(goal.before(&operation));
         self.written.went_back |= way.forward.is_none();

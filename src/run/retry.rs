@@ -54,7 +54,7 @@ impl Tries {
             if self.goes_back {
                 // The next observation shows what became of a call whose answer was lost, and who has the name or is gone.
                 let may_look = failure.leaves_doubt() || failure.is_not_found() || failure.is_conflict();
-                (is_early || self.failed < TRIES) && (failure.may_pass() || may_look)
+                (is_early || self.failed < TRIES) && (failure.may_pass() || may_look || failure.is_undecided())
             } else {
                 (failure.may_pass() && self.failed < TRIES) || (failure.is_undecided() && is_early)
             }

@@ -81,6 +81,30 @@ fn name() -> Name {
 
 const IMAGE: &str = r#"{"Id": "sha256:1", "RepoDigests": null, "Config": {"Env": ["A=1"]}}"#;
 
+/// Podman reads each container's cgroup for a list, and one that ends meanwhile has none.
+#[rstest]
+#[case::passes(1, true)]
+#[case::stays(4, false)]
+fn podman_is_asked_again_for_what_it_failed_to_read(#[case] failures: usize, #[case] lists: bool) {
+    let podman = |status: &str, body: &str| {
+        let answer = String::from_utf8(answer(status, "1.41", body)).unwrap();
+        answer.replacen("\r\n", "\r\nLibpod-Api-Version: 4.3.1\r\n", 1).into_bytes()
+    };
+    let failed = podman("500 Internal Server Error", r#"{"message": "read /proc/7/cgroup: no such process"}"#);
+    let mut answers = vec![failed; failures];
+    answers.extend(lists.then(|| podman("200 OK", r#"[{"Id": "1", "Names": ["/ab"]}]"#)));
+    let engines = Engines::new(answers);
+    let listed = block_on(engines.docker().containers(&[&name()]));
+    match listed {
+        Ok(listed) => assert_eq!((lists, listed.len()), (true, 1)),
+        Err(failure) => {
+            assert_eq!(failure.to_string(), "cannot list the containers: read /proc/7/cgroup: no such process");
+            assert!(!lists);
+        }
+    }
+    assert_eq!(engines.asked().len(), failures + usize::from(lists));
+}
+
 #[test]
 fn a_run_with_nothing_to_do_makes_three_requests_on_one_connection() {
     let list = r#"[{"Id": "1", "Names": ["/other/ab", "/ab"]}, {"Id": "2", "Names": ["/cd", "/cd/ab"]}]"#;
