@@ -263,7 +263,7 @@ impl Lab {
         let lab = Self { scanner: Scanner::new(Engine::bridged()) };
         lab.docker("network create lan");
         lab.docker("network create two");
-        lab.docker("run -d --name <other> --entrypoint sleep qualys/qcsa:1 9999");
+        lab.docker("run -d --stop-timeout 0 --name <other> --entrypoint sleep qualys/qcsa:1 9999");
         lab
     }
 

@@ -179,7 +179,7 @@ impl Engine {
     /// A command that runs beside the engine: it has the engine's loopback, and ends with it.
     pub fn beside(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
-        command.args(["--target", &self.pid(), "--net", "--pid", "--", program]);
+        command.args(["--target", &self.keeper(), "--net", "--pid", "--", program]);
         command
     }
 
@@ -203,6 +203,13 @@ impl Engine {
         fs::read_to_string(self.directory.join("dockerd.pid")).unwrap().trim().to_owned()
     }
 
+    /// What started the engine, in its namespaces. Those of Podman's own first thread may be a container's: it enters them to set
+    /// up a network, and does not always come back.
+    fn keeper(&self) -> String {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().to_owned()
+    }
+
     /// Whether it is Podman behind Docker's API.
     pub const fn is_podman(&self) -> bool {
         self.is_podman
@@ -213,10 +220,10 @@ impl Engine {
         if !self.is_podman {
             return format!("docker --host {}", self.host());
         }
-        let (pid, storage) = (self.pid(), self.directory.join("data/storage"));
+        let storage = self.directory.join("data/storage");
         let options =
             format!("--root {} --runroot /run/containers/storage --cgroup-manager cgroupfs", storage.display());
-        format!("nsenter --target {pid} --mount --net --pid -- podman {options}")
+        format!("nsenter --target {} --mount --net --pid -- podman {options}", self.keeper())
     }
 
     fn command(&self) -> Command {
