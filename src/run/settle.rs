@@ -52,13 +52,15 @@ pub async fn ended<E: Engine>(engine: &E, seen: &Observed) -> Error {
     // The engine forgets the code with the next start.
     let code =
         if seen.status == Status::Running { String::new() } else { format!(" with exit code {}", seen.exit_code) };
-    let mut message = match seen.status {
-        Status::Restarting | Status::Running => format!(
+    let flaps = matches!(seen.status, Status::Restarting | Status::Running) || seen.may_be_between_starts();
+    let mut message = if flaps {
+        format!(
             "the scanner does not stay up: it ended{code} and its restart policy starts it again and again \
              (restart count {})",
             seen.restart_count
-        ),
-        status => format!("the scanner does not stay up: it is {}{code}", status.word()),
+        )
+    } else {
+        format!("the scanner does not stay up: it is {}{code}", seen.status.word())
     };
     if let Some(cure) = known_messages::for_log(&log) {
         message = format!("{message}; {cure}");

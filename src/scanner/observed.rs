@@ -145,8 +145,13 @@ impl Observed {
 
     /// Whether its policy may be about to start it again: Podman has no word for that, and says that it has ended.
     pub fn may_be_between_starts(&self) -> bool {
-        let may_restart = self.restart_count > 0 && self.restart_policy != RestartPolicy::No;
-        self.podman && self.status == Status::Exited && may_restart
+        let restarts = u64::try_from(self.restart_count).unwrap_or_default();
+        let may_restart = match self.restart_policy {
+            RestartPolicy::No => false,
+            RestartPolicy::OnFailure(most) => self.exit_code != 0 && (most == 0 || restarts < most),
+            RestartPolicy::Always | RestartPolicy::UnlessStopped => true,
+        };
+        self.podman && self.status == Status::Exited && restarts > 0 && may_restart
     }
 
     /// Whether it is attached to what an engine or a user calls `network`.
@@ -160,5 +165,33 @@ impl Observed {
         self.mount(mount::PRIVATE).is_some()
             || self.mount(mount::SHARED).is_some()
             || self.env.value(super::values::environment::CODE).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::always("always", 1, 0, true)]
+    #[case::never_restarted("always", 0, 7, false)]
+    #[case::no("no", 1, 7, false)]
+    #[case::without_limit("on-failure", 9, 7, true)]
+    #[case::once_more("on-failure:3", 2, 7, true)]
+    #[case::given_up("on-failure:3", 3, 7, false)]
+    #[case::no_failure("on-failure", 1, 0, false)]
+    fn podman_may_be_about_to_start_it(
+        #[case] policy: &str,
+        #[case] restart_count: i64,
+        #[case] exit_code: i64,
+        #[case] may: bool,
+    ) {
+        let restart_policy = RestartPolicy::parse(policy).unwrap();
+        let ended =
+            Observed { status: Status::Exited, restart_policy, restart_count, exit_code, ..Observed::default() };
+        assert!(!ended.may_be_between_starts());
+        assert_eq!(Observed { podman: true, ..ended }.may_be_between_starts(), may);
     }
 }
