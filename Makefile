@@ -43,7 +43,7 @@ engines: ## Run the integration tests on every kind of engine: Docker, Podman, o
 	@tests/setup/install-requirements rust engine engines
 	@tests/engines/run $(KINDS)
 
-engines-v2: ## Run them on Docker and Podman of virtual machines with cgroup v2 (as root; long without KVM; KINDS="--few trixie/podman" for some)
+engines-v2: ## Run them on Docker and Podman of virtual machines with cgroup v2 (as root; an hour without KVM; KINDS="trixie/podman" for some)
 	@tests/setup/install-requirements rust engine engines machine
 	@tests/engines/run-v2 $(KINDS)
 
