@@ -97,6 +97,7 @@ pub struct State {
     pub paused: Option<bool>,
     pub restarting: Option<bool>,
     pub started_at: Option<String>,
+    pub finished_at: Option<String>,
     pub exit_code: Option<i64>,
 }
 

@@ -54,6 +54,7 @@ impl Container {
             image_id: self.image_id(),
             status: state.map_or(Status::Created, status),
             started_at: state.and_then(|state| state.started_at.as_deref()).and_then(time),
+            finished_at: state.and_then(|state| state.finished_at.as_deref()).and_then(time),
             exit_code: state.and_then(|state| state.exit_code).unwrap_or_default(),
             restart_count: inspected.restart_count.unwrap_or_default(),
             limits: host_config.map(limits).unwrap_or_default(),

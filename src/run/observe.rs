@@ -12,7 +12,7 @@ use crate::host::{docker_config, paths};
 use crate::scanner::desired::{Desired, Request};
 use crate::scanner::engine_traits::EngineTraits;
 use crate::scanner::observation::{Observation, OnHost};
-use crate::scanner::observed::{Observed, Status};
+use crate::scanner::observed::{BETWEEN_STARTS, Observed, Status};
 use crate::scanner::policy::State;
 use crate::scanner::purge::purged;
 use crate::scanner::refusal;
@@ -26,8 +26,6 @@ use crate::scanner::values::name::Name;
 const SELINUX: &str = "/sys/fs/selinux/enforce";
 /// Between two observations of containers that change meanwhile.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Longer than Podman needs to start what ended by itself.
-const BETWEEN_STARTS: Duration = Duration::from_millis(500);
 
 /// The containers of the scanner `name`. Waits for one that the engine is removing, at most `timeout`.
 pub async fn containers<E: Engine>(engine: &E, name: &Name, timeout: Duration) -> Result<Containers, Failure> {

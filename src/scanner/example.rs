@@ -28,6 +28,7 @@ pub(crate) fn by_hand() -> Observed {
         image_id: IMAGE_ID.to_owned(),
         status: Status::Running,
         started_at: Some("2026-01-01T00:00:00Z".parse().unwrap()),
+        finished_at: None,
         exit_code: 0,
         restart_count: 0,
         limits: ActualLimits::default(),

@@ -71,6 +71,14 @@ impl Note {
     }
 }
 
+/// Longer than Podman needs to start what ended by itself, on a busy host too.
+pub const BETWEEN_STARTS: Duration = Duration::from_secs(3);
+
+/// How long ago `time` was; `None` where a clock was set.
+fn since(time: Timestamp) -> Option<Duration> {
+    Duration::try_from(Timestamp::now().duration_since(time)).ok()
+}
+
 /// One container.
 #[derive(Debug, Clone, Default)]
 pub struct Observed {
@@ -86,6 +94,8 @@ pub struct Observed {
     pub status: Status,
     /// When it was last started; `None` before the first start.
     pub started_at: Option<Timestamp>,
+    /// When it last ended; `None` before the first end.
+    pub finished_at: Option<Timestamp>,
     /// The exit code of its last end.
     pub exit_code: i64,
     /// How often its restart policy started it again.
@@ -134,7 +144,7 @@ impl Observed {
 
     /// How long ago it was last started; `None` before that, or where a clock was set.
     pub fn age(&self) -> Option<Duration> {
-        Duration::try_from(Timestamp::now().duration_since(self.started_at?)).ok()
+        since(self.started_at?)
     }
 
     /// Whether its limits and its restart policy can be changed as it is. Not every Podman has a call for that, and none has a
@@ -151,7 +161,8 @@ impl Observed {
             RestartPolicy::OnFailure(most) => self.exit_code != 0 && (most == 0 || restarts < most),
             RestartPolicy::Always | RestartPolicy::UnlessStopped => true,
         };
-        self.podman && self.status == Status::Exited && restarts > 0 && may_restart
+        let has_just_ended = self.finished_at.and_then(since).is_none_or(|ago| ago < BETWEEN_STARTS);
+        self.podman && self.status == Status::Exited && restarts > 0 && may_restart && has_just_ended
     }
 
     /// Whether it is attached to what an engine or a user calls `network`.

@@ -95,9 +95,11 @@ fn each_status(#[case] state: Value, #[case] expected: Status) {
 #[case::far_offset("2026-01-01T00:00:00+999999999999999999:00", None)]
 #[case::nothing("", None)]
 fn each_time(#[case] text: &str, #[case] expected: Option<&str>) {
-    let state = json!({"Status": "running", "StartedAt": text});
-    let seen = observed("limited", |json| json["State"] = state.clone()).started_at;
-    assert_eq!(seen.map(|time| time.to_string()).as_deref(), expected);
+    let state = json!({"Status": "running", "StartedAt": text, "FinishedAt": text});
+    let seen = observed("limited", |json| json["State"] = state.clone());
+    for seen in [seen.started_at, seen.finished_at] {
+        assert_eq!(seen.map(|time| time.to_string()).as_deref(), expected);
+    }
 }
 
 #[rstest]
