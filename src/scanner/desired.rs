@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::given::{Given, Kept};
 use super::observed::Observed;
-use super::policy::{Policy, State};
+use super::policy::{Policy, Recreate, State};
 use super::values::capacity::Capacity;
 use super::values::code::Code;
 use super::values::directory::{Directory, Mode};
@@ -103,8 +103,9 @@ impl Request {
         if self.policy.state == State::Absent {
             return Ok(None);
         }
+        let is_adjusted = |given: &Given| !given.is_empty() || self.policy.recreate == Recreate::Always;
         match (&self.adjustment, observed.filter(|it| it.is_scanner())) {
-            (Some(given), Some(observed)) if !given.is_empty() => given.adjusted(observed, &self.capacity).map(Some),
+            (Some(given), Some(observed)) if is_adjusted(given) => given.adjusted(observed, &self.capacity).map(Some),
             _ => Ok(self.desired.clone()),
         }
     }

@@ -413,7 +413,9 @@ def what_cannot_be_pipelined(world):
     # Up to ansible-core 2.20.
     world.works(None, environment={"ANSIBLE_KEEP_REMOTE_FILES": "1"})
     world.works("sent", connection="local", variables={"ansible_become_method": "su"})
+    assert "the cache is not used, since there is no pipelining" in world.output, world.output
     results = world.play({"qcss.scanner.qcss_scanner": {"do": "it"}, "async": 30, "poll": 1})
+    assert "the cache is not used, since the task is async" in world.output, world.output
     assert results[-1]["outcome"] == "ok" and results[-1]["got"]["do"] == "it", results
 
 

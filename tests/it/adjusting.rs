@@ -90,6 +90,21 @@ fn another_image_alone() {
 }
 
 #[test]
+fn a_replacement_without_a_difference() {
+    let scanner = made(OPTIONS);
+    let (before, id) = (configuration(&scanner), scanner.inspect()["Id"].clone());
+    let reply = foretold(&scanner, || adjust(&scanner, &json!({"recreate": "always"}))).changed();
+    assert_eq!(
+        (reply.actions(), &reply["differences"][0]["field"]),
+        (vec!["replace"], &json!("recreate")),
+        "{reply:#?}"
+    );
+    assert_eq!(configuration(&scanner), before);
+    assert_ne!(scanner.inspect()["Id"], id);
+    adjust(&scanner, &json!({"recreate": "auto"})).run().unchanged();
+}
+
+#[test]
 fn an_image_that_dies_is_rolled_back() {
     let scanner = made(OPTIONS);
     let before = scanner.inspect()["Id"].clone();

@@ -76,6 +76,8 @@ class Dispatcher(ActionBase):
             task_vars = {}
         module_loader.add_directory(TARGET)
         wrap_async = self._task.async_val and not self._connection.has_native_async
+        if wrap_async:
+            self._say("the cache is not used, since the task is async")
         ran, told = (None, {}) if wrap_async else self._run_from_cache(task_vars)
         if ran is None:
             ran = self._run_as_sent(told.get("architecture"), task_vars, wrap_async)
@@ -90,6 +92,7 @@ class Dispatcher(ActionBase):
         self._folder = self._setting("cache_folder", task_vars)
         with self._pipelining(self._setting("pipelining", task_vars)) as possible:
             if not possible:
+                self._say("the cache is not used, since there is no pipelining")
                 return None, {}
             ran = self._execute(SHIM, task_vars)
             if ran.get(WHY) == "missing" and self._install(ran.get("architecture"), ran.get("folder")):
