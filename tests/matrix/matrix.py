@@ -278,7 +278,7 @@ class Column:
             "ANSIBLE_HOME": str(self.directory / "a"),
             "ANSIBLE_REMOTE_TMP": str(self.directory / "tmp") if self.connection == "local" else "~/.ansible/tmp",
             # The one or the other, so that each column has what it says.
-            "ANSIBLE_LIBRARY": "" if self.collection else str(self.world.library),
+            "ANSIBLE_LIBRARY": str(self.directory / "no-library") if self.collection else str(self.world.library),
             "ANSIBLE_COLLECTIONS_PATH": str(self.world.collections) if self.collection else "",
             "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests/ansible"),
             "ANSIBLE_CALLBACKS_ENABLED": "record",
