@@ -232,7 +232,8 @@ fn no_fault_loses_a_scanner_or_makes_the_result_lie() {
     assert!(wrong.is_empty(), "{} of {ends}:\n{}", wrong.len(), shown.join("\n"));
     if matches!(faults, Faults::One) {
         let page = include_str!("../../docs/reliability.md");
-        let counted = format!("| {} {:03} | 0 lost, 0 doubled, 0 lies |", ends / 1000, ends % 1000);
+        // On a busy machine a run may take a call less, and has fewer faults.
+        let counted = format!("| more than {} 000 | 0 lost, 0 doubled, 0 lies |", ends / 1000);
         assert!(page.contains(&counted), "docs/reliability.md does not say: {counted}");
     }
 }
