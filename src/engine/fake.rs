@@ -113,6 +113,11 @@ impl Fake {
         self.calls.set(0);
     }
 
+    /// How many calls there were that change something.
+    pub fn calls(&self) -> usize {
+        self.calls.get()
+    }
+
     /// Whether the fault has hit.
     pub fn hit(&self) -> bool {
         self.fault.get().is_none_or(|(at, _)| self.calls.get() > at)
