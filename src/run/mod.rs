@@ -23,6 +23,7 @@ mod retry;
 mod settle;
 #[cfg(test)]
 mod tests;
+mod undo;
 
 use std::time::Duration;
 
