@@ -94,11 +94,8 @@ fn a_replacement_without_a_difference() {
     let scanner = made(OPTIONS);
     let (before, id) = (configuration(&scanner), scanner.inspect()["Id"].clone());
     let reply = foretold(&scanner, || adjust(&scanner, &json!({"recreate": "always"}))).changed();
-    assert_eq!(
-        (reply.actions(), &reply["differences"][0]["field"]),
-        (vec!["replace"], &json!("recreate")),
-        "{reply:#?}"
-    );
+    let differences = json!([{"field": "recreate", "before": null, "after": "always", "way": "replace"}]);
+    assert_eq!((reply.actions(), &reply["differences"]), (vec!["replace"], &differences), "{reply:#?}");
     assert_eq!(configuration(&scanner), before);
     assert_ne!(scanner.inspect()["Id"], id);
     adjust(&scanner, &json!({"recreate": "auto"})).run().unchanged();

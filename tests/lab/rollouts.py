@@ -5,6 +5,7 @@ A test has a lab of its own. What is asserted is the table that the playbook pri
 
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -85,6 +86,7 @@ def a_rollout_stops_at_a_bad_image_and_goes_on_when_it_is_mended():
         same(fleet, fleet.scanners("host2"), [NEW, STOPPED_NEW])
         same(fleet, upgrade(fleet), 0)
         same(fleet, fleet.outcomes(), ["as it should be"] * 3)
+        same(fleet, re.findall(r"changed=(\d+)", fleet.output), ["0"] * 3)
 
 
 @test

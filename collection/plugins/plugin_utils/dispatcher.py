@@ -78,7 +78,9 @@ class Dispatcher(ActionBase):
         wrap_async = self._task.async_val and not self._connection.has_native_async
         if wrap_async:
             self._say("the cache is not used, since the task is async")
-        ran, told = (None, {}) if wrap_async else self._run_from_cache(task_vars)
+            ran, told = None, {}
+        else:
+            ran, told = self._run_from_cache(task_vars)
         if ran is None:
             ran = self._run_as_sent(told.get("architecture"), task_vars, wrap_async)
         if not wrap_async:
