@@ -71,8 +71,8 @@ impl Note {
     }
 }
 
-/// Longer than Podman needs to start what ended by itself, on a busy host too.
-pub const BETWEEN_STARTS: Duration = Duration::from_secs(3);
+/// Longer than Podman needs to start what ended by itself: half a second, and more than three on a busy host.
+pub const BETWEEN_STARTS: Duration = Duration::from_secs(10);
 
 /// How long ago `time` was; `None` where a clock was set.
 fn since(time: Timestamp) -> Option<Duration> {
@@ -204,5 +204,21 @@ mod tests {
             Observed { status: Status::Exited, restart_policy, restart_count, exit_code, ..Observed::default() };
         assert!(!ended.may_be_between_starts());
         assert_eq!(Observed { podman: true, ..ended }.may_be_between_starts(), may);
+    }
+
+    #[rstest]
+    #[case::just_now(0, true)]
+    #[case::on_a_busy_host(6, true)]
+    #[case::for_good(15, false)]
+    fn podman_starts_it_again_soon(#[case] seconds: u64, #[case] may: bool) {
+        let ended = Observed {
+            podman: true,
+            status: Status::Exited,
+            restart_policy: RestartPolicy::Always,
+            restart_count: 1,
+            finished_at: Some(Timestamp::now() - Duration::from_secs(seconds)),
+            ..Observed::default()
+        };
+        assert_eq!(ended.may_be_between_starts(), may);
     }
 }
