@@ -76,21 +76,22 @@ impl Engine {
 
     /// Whether it has `ability`, where a test has something else to expect if not.
     pub fn has(&self, ability: Ability) -> bool {
-        let says = |field: &str| self.get("/info")[field] != false;
+        let info = self.get("/info");
+        let says = |field: &str| info[field] != false;
+        // Podman looks for the files of version 1, and tells nothing on version 2.
+        let limits_cpus = || says("CpuCfsQuota") || (self.is_podman() && info["CgroupVersion"] == "2");
         match ability {
             Ability::LimitsMemory => says("MemoryLimit"),
             Ability::LimitsSwap => says("MemoryLimit") && says("SwapLimit") && !self.is_podman(),
-            Ability::LimitsCpus => says("CpuCfsQuota"),
-            Ability::UpdatesLive => {
-                says("MemoryLimit") && says("CpuCfsQuota") && (!self.is_podman() || self.has_update())
-            }
-            Ability::UpdatesEnded => says("MemoryLimit") && says("CpuCfsQuota") && !self.is_podman(),
-            Ability::QuotaBesideCpus => says("CpuCfsQuota") && !self.is_podman(),
-            Ability::Pauses => self.get("/info")["CgroupDriver"] != "none",
-            Ability::HostsNamespaces => !self.get("/info")["SecurityOptions"].to_string().contains("name=userns"),
-            Ability::IsQuiet => !self.get("/info")["SecurityOptions"].to_string().contains("name=rootless"),
+            Ability::LimitsCpus => limits_cpus(),
+            Ability::UpdatesLive => says("MemoryLimit") && limits_cpus() && (!self.is_podman() || self.has_update()),
+            Ability::UpdatesEnded => says("MemoryLimit") && limits_cpus() && !self.is_podman(),
+            Ability::QuotaBesideCpus => limits_cpus() && !self.is_podman(),
+            Ability::Pauses => info["CgroupDriver"] != "none",
+            Ability::HostsNamespaces => !info["SecurityOptions"].to_string().contains("name=userns"),
+            Ability::IsQuiet => !info["SecurityOptions"].to_string().contains("name=rootless"),
             // That of containerd has it as long as the container.
-            Ability::ForgetsImages => !self.get("/info")["DriverStatus"].to_string().contains("containerd"),
+            Ability::ForgetsImages => !info["DriverStatus"].to_string().contains("containerd"),
             // No engine tells of these.
             Ability::TakesVariablesAway
             | Ability::ClientsProxies
