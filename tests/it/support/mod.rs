@@ -32,13 +32,17 @@ pub use tasks::{at_once, foretold, four_tasks, untouched};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Waits until something holds; panics with `what` when it does not within thirty seconds: an engine that is told to end gives
-/// its containers ten. An emulated processor takes its time, and `tests/engine/virtual-machine-init` gives it more.
+/// How long to wait for what takes a moment: thirty seconds, since an engine that is told to end gives its containers ten. An
+/// emulated processor takes its time, and `tests/engine/virtual-machine-init` gives it more.
+pub fn patience() -> Duration {
+    Duration::from_secs(std::env::var("QCSS_PATIENCE").map_or(30, |seconds| seconds.parse().unwrap()))
+}
+
+/// Waits until something holds; panics with `what` when that needs more than [`patience`].
 pub fn eventually(what: &str, holds: impl Fn() -> bool) {
-    let patience = std::env::var("QCSS_PATIENCE").map_or(30, |seconds| seconds.parse().unwrap());
-    let deadline = Instant::now() + Duration::from_secs(patience);
+    let deadline = Instant::now() + patience();
     while !holds() {
-        assert!(Instant::now() < deadline, "still not after {patience} seconds: {what}");
+        assert!(Instant::now() < deadline, "still not after {:?}: {what}", patience());
         sleep(Duration::from_millis(20));
     }
 }
