@@ -246,8 +246,16 @@ def to_the_second(fleet):
 
 
 def until(condition, process=None):
+    """A replacement renames its containers: for a moment none has the scanner's name, and a look at it fails."""
+
+    def holds():
+        try:
+            return condition()
+        except AssertionError:
+            return False
+
     end = time.monotonic() + 60
-    while not condition():
+    while not holds():
         assert time.monotonic() < end and (process is None or process.poll() is None), "it did not come to that"
         time.sleep(0.1)
 
