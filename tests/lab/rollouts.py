@@ -247,16 +247,15 @@ def to_the_second(fleet):
 
 def until(condition, process=None):
     """A replacement renames its containers: for a moment none has the scanner's name, and a look at it fails."""
-
-    def holds():
-        try:
-            return condition()
-        except AssertionError:
-            return False
-
     end = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < end and (process is None or process.poll() is None), "it did not come to that"
+    while True:
+        try:
+            if condition():
+                return
+            failed = ""
+        except AssertionError as error:
+            failed = f": {error}"
+        assert time.monotonic() < end and (process is None or process.poll() is None), f"it did not come to that{failed}"
         time.sleep(0.1)
 
 

@@ -32,17 +32,13 @@ pub use tasks::{at_once, foretold, four_tasks, untouched};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long to wait for what takes a moment: thirty seconds, since an engine that is told to end gives its containers ten. An
-/// emulated processor takes its time, and `tests/engine/virtual-machine-init` gives it more.
-pub fn patience() -> Duration {
-    Duration::from_secs(std::env::var("QCSS_PATIENCE").map_or(30, |seconds| seconds.parse().unwrap()))
-}
-
-/// Waits until something holds; panics with `what` when that needs more than [`patience`].
+/// Waits until something holds; panics with `what` when it does not within thirty seconds: an engine that is told to end gives
+/// its containers ten. An emulated processor takes its time, and `tests/engine/virtual-machine-init` gives it more.
 pub fn eventually(what: &str, holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + patience();
+    let patience = std::env::var("QCSS_PATIENCE").map_or(30, |seconds| seconds.parse().unwrap());
+    let deadline = Instant::now() + Duration::from_secs(patience);
     while !holds() {
-        assert!(Instant::now() < deadline, "still not after {:?}: {what}", patience());
+        assert!(Instant::now() < deadline, "still not after {patience} seconds: {what}");
         sleep(Duration::from_millis(20));
     }
 }
