@@ -22,9 +22,8 @@ const TIME: Duration = Duration::from_secs(15);
 const CPU: u32 = 10;
 /// The most memory in MiB; the kernel refuses more address space, and the module has its line all the same.
 const MEMORY: u32 = 64;
-/// The same for large answers, which the release reads in 64: a debug build maps more, takes more for the same, and more still
-/// where an answer comes in other pieces, as on a busy machine.
-const MEMORY_OF_ANSWERS: u32 = 128;
+/// The same for large answers, which the release reads in 64: a debug build maps more, and takes more for the same.
+const MEMORY_OF_ANSWERS: u32 = 96;
 
 /// Runs `module` with these limits.
 #[track_caller]

@@ -126,9 +126,10 @@ impl Module {
         self
     }
 
-    /// With so little memory that nothing large can be read into it.
+    /// With so little memory that nothing large can be read into it. A debug build has glibc, which takes 64 MiB of addresses
+    /// for a second arena when these happen to lie right; the release has musl, which has none.
     pub fn with_address_space(self, mebibytes: u32) -> Self {
-        self.under(&format!("ulimit -v {}", mebibytes << 10))
+        self.under(&format!("export MALLOC_ARENA_MAX=1 && ulimit -v {}", mebibytes << 10))
     }
 
     /// Ended by a signal once it has computed for so long.
