@@ -7,8 +7,7 @@ use std::io;
 use std::time::Duration;
 
 use bollard::query_parameters::{
-    RemoveContainerOptionsBuilder, RemoveVolumeOptions, RenameContainerOptionsBuilder, RestartContainerOptionsBuilder,
-    StopContainerOptionsBuilder,
+    RemoveContainerOptionsBuilder, RemoveVolumeOptions, RestartContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
 use futures_util::Stream;
 use futures_util::future::LocalBoxFuture;
@@ -344,11 +343,9 @@ impl Engine for Docker {
     }
 
     async fn rename(&self, id: &str, name: &str) -> Result<(), Failure> {
-        let options = RenameContainerOptionsBuilder::default().name(name).build();
-        self.call(self.timeout, &format!("rename the container to `{name}`"), async |docker| {
-            docker.rename_container(id, options).await
-        })
-        .await
+        let path = format!("/containers/{id}/rename?name={name}");
+        self.tell(&format!("rename the container to `{name}`"), &path, &Value::Null).await?;
+        Ok(())
     }
 
     async fn update(&self, id: &str, update: &Update) -> Result<(), Failure> {
