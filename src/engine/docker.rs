@@ -135,8 +135,16 @@ impl Docker {
 
     /// All fields of the container `id`; `None`: it is gone.
     async fn inspect_raw(&self, id: &str) -> Result<Option<Value>, Failure> {
-        let path = format!("/containers/{id}/json");
-        there(self.ask(&format!("inspect container `{id}`"), self.transport.get(&path)).await)
+        self.inspect_at(id, &format!("/containers/{id}/json")).await
+    }
+
+    /// What the engine has at `path` about the container `id`; `None`: it is gone. Boxed like [`Self::observe`].
+    pub(super) fn inspect_at<'a>(
+        &'a self,
+        id: &'a str,
+        path: &'a str,
+    ) -> LocalBoxFuture<'a, Result<Option<Value>, Failure>> {
+        Box::pin(async move { there(self.ask(&format!("inspect container `{id}`"), self.transport.get(path)).await) })
     }
 
     pub(super) async fn inspect_container(&self, id: &str) -> Result<Option<Container>, Failure> {
@@ -147,15 +155,21 @@ impl Docker {
     }
 
     /// `container` in the domain's types. Looks up its image, unless that is known: variables that come from the image are not
-    /// secrets, and masking them would make messages unreadable.
-    pub(super) async fn observe(&self, container: &Container) -> Result<Observed, Failure> {
-        let id = container.image_id();
-        if !self.brought.borrow().contains_key(&id) {
-            let brought = self.image(&id).await?.map(|image| image.brought);
-            self.brought.borrow_mut().insert(id.clone(), brought);
-        }
-        let brought = self.brought.borrow().get(&id).cloned().flatten();
-        Ok(container.observe(brought))
+    /// secrets, and masking them would make messages unreadable. Boxed, or the binary would have it once for each call.
+    pub(super) fn observe<'a>(&'a self, container: &'a Container) -> LocalBoxFuture<'a, Result<Observed, Failure>> {
+        Box::pin(async move {
+            let id = container.image_id();
+            if !self.brought.borrow().contains_key(&id) {
+                let brought = self.image(&id).await?.map(|image| image.brought);
+                self.brought.borrow_mut().insert(id.clone(), brought);
+            }
+            let brought = self.brought.borrow().get(&id).cloned().flatten();
+            let mut observed = container.observe(brought);
+            if let Some(status) = self.dockers_status(&observed).await? {
+                observed.status = status;
+            }
+            Ok(observed)
+        })
     }
 
     /// How long a stop may take.

@@ -94,6 +94,8 @@ impl Docker {
                     }
                 }
             };
+            // A list has no word for one that is between two starts on Podman.
+            let is_up = scanner.as_ref().map_or(is_up, |it| it.status.is_up());
             neighbours.push(Neighbour { id, name, scanner, is_up, mounts, borrowed });
         }
         Ok(neighbours)

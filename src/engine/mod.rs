@@ -6,6 +6,7 @@
 //! Nothing above this folder knows bollard, HTTP or JSON, so that everything above can be tested with an engine in memory.
 
 mod answer;
+mod between_starts;
 mod body;
 mod connection;
 mod credentials;

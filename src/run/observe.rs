@@ -12,7 +12,7 @@ use crate::host::{docker_config, paths};
 use crate::scanner::desired::{Desired, Request};
 use crate::scanner::engine_traits::EngineTraits;
 use crate::scanner::observation::{Observation, OnHost};
-use crate::scanner::observed::{BETWEEN_STARTS, Observed, Status};
+use crate::scanner::observed::{Observed, Status};
 use crate::scanner::policy::State;
 use crate::scanner::purge::purged;
 use crate::scanner::refusal;
@@ -41,23 +41,10 @@ pub async fn containers_of<E: Engine>(
     timeout: Duration,
 ) -> Result<Containers, Failure> {
     let deadline = Instant::now() + timeout;
-    let mut ended: Option<(i64, Instant)> = None;
     loop {
-        if let Some(mut containers) = inspected(engine, name, &listed).await? {
-            let now = Instant::now();
-            let current = containers.current.as_mut();
-            let is_changing = current.is_some_and(|current| {
-                match ended {
-                    Some((restarts, _)) if restarts != current.restart_count => current.status = Status::Restarting,
-                    None if current.may_be_between_starts() => {
-                        ended = Some((current.restart_count, now + BETWEEN_STARTS));
-                    }
-                    _ => {}
-                }
-                let is_going = current.status == Status::Removing && now < deadline;
-                is_going || (current.may_be_between_starts() && ended.is_some_and(|(_, until)| now < until))
-            });
-            if !is_changing {
+        if let Some(containers) = inspected(engine, name, &listed).await? {
+            let is_going = containers.current.as_ref().is_some_and(|current| current.status == Status::Removing);
+            if !is_going || Instant::now() >= deadline {
                 return Ok(containers);
             }
         } else if Instant::now() >= deadline {

@@ -50,19 +50,23 @@ impl Tries {
     pub async fn again(&mut self, error: &anyhow::Error) -> bool {
         self.failed += 1;
         let is_early = self.is_early();
+        let is_undecided = Failure::of(error).is_some_and(Failure::is_undecided);
         let may = Failure::of(error).is_some_and(|failure| {
             if self.goes_back {
                 // The next observation shows what became of a call whose answer was lost, and who has the name or is gone.
                 let may_look = failure.leaves_doubt() || failure.is_not_found() || failure.is_conflict();
-                (is_early || self.failed < TRIES) && (failure.may_pass() || may_look || failure.is_undecided())
+                (is_early || self.failed < TRIES) && (failure.may_pass() || may_look || is_undecided)
             } else {
-                (failure.may_pass() && self.failed < TRIES) || (failure.is_undecided() && is_early)
+                (failure.may_pass() && self.failed < TRIES) || (is_undecided && is_early)
             }
         });
         if may {
             let left = self.deadline.saturating_duration_since(Instant::now());
             sleep(if is_early { self.pause.min(left) } else { self.pause }).await;
-            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+            // A stop has to come while a scanner that dies at once is up: the more there are, the sooner one does.
+            if !is_undecided {
+                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+            }
         }
         may
     }

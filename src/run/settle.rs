@@ -52,7 +52,7 @@ pub async fn ended<E: Engine>(engine: &E, seen: &Observed) -> Error {
     // The engine forgets the code with the next start.
     let code =
         if seen.status == Status::Running { String::new() } else { format!(" with exit code {}", seen.exit_code) };
-    let flaps = matches!(seen.status, Status::Restarting | Status::Running) || seen.may_be_between_starts();
+    let flaps = matches!(seen.status, Status::Restarting | Status::Running);
     let mut message = if flaps {
         format!(
             "the scanner does not stay up: it ended{code} and its restart policy starts it again and again \

@@ -199,7 +199,7 @@ fn a_stop_between_two_starts_is_repeated() {
     wait(async {
         let old = old(&directories, Status::Running, "always", true);
         let fake = engine(vec![Observed { restart_count: 1, ..old }]);
-        fake.with(|world| world.ignored_stops = 5);
+        fake.with(|world| world.ignored_stops = 50);
         let run = outcome(&fake, task(&directories, &json!({"state": "stopped"})), false).await.unwrap();
         assert!(run.failure.is_none(), "{}", run.msg());
         assert_eq!(run.scanner.actions, ["stop"]);
@@ -213,7 +213,7 @@ fn a_stop_between_two_starts_is_repeated_in_a_replacement() {
     wait(async {
         let old = old(&directories, Status::Running, "always", true);
         let fake = engine(vec![Observed { restart_count: 1, ..old }]);
-        fake.with(|world| world.ignored_stops = 40);
+        fake.with(|world| world.ignored_stops = 50);
         let options = json!({"image": "qualys/qcsa:2", "state": "stopped"});
         let run = outcome(&fake, task(&directories, &options), false).await.unwrap();
         assert!(run.failure.is_none(), "{}", run.msg());

@@ -71,14 +71,6 @@ impl Note {
     }
 }
 
-/// Longer than Podman needs to start what ended by itself: half a second, and more than three on a busy host.
-pub const BETWEEN_STARTS: Duration = Duration::from_secs(10);
-
-/// How long ago `time` was; `None` where a clock was set.
-fn since(time: Timestamp) -> Option<Duration> {
-    Duration::try_from(Timestamp::now().duration_since(time)).ok()
-}
-
 /// One container.
 #[derive(Debug, Clone, Default)]
 pub struct Observed {
@@ -144,25 +136,13 @@ impl Observed {
 
     /// How long ago it was last started; `None` before that, or where a clock was set.
     pub fn age(&self) -> Option<Duration> {
-        since(self.started_at?)
+        Duration::try_from(Timestamp::now().duration_since(self.started_at?)).ok()
     }
 
     /// Whether its limits and its restart policy can be changed as it is. Not every Podman has a call for that, and none has a
     /// daemon whose restart would bring containers back.
     pub fn is_updatable(&self) -> bool {
         !self.podman
-    }
-
-    /// Whether its policy may be about to start it again: Podman has no word for that, and says that it has ended.
-    pub fn may_be_between_starts(&self) -> bool {
-        let restarts = u64::try_from(self.restart_count).unwrap_or_default();
-        let may_restart = match self.restart_policy {
-            RestartPolicy::No => false,
-            RestartPolicy::OnFailure(most) => self.exit_code != 0 && (most == 0 || restarts < most),
-            RestartPolicy::Always | RestartPolicy::UnlessStopped => true,
-        };
-        let has_just_ended = self.finished_at.and_then(since).is_none_or(|ago| ago < BETWEEN_STARTS);
-        self.podman && self.status == Status::Exited && restarts > 0 && may_restart && has_just_ended
     }
 
     /// Whether it is attached to what an engine or a user calls `network`.
@@ -176,49 +156,5 @@ impl Observed {
         self.mount(mount::PRIVATE).is_some()
             || self.mount(mount::SHARED).is_some()
             || self.env.value(super::values::environment::CODE).is_some()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-
-    #[rstest]
-    #[case::always("always", 1, 0, true)]
-    #[case::never_restarted("always", 0, 7, false)]
-    #[case::no("no", 1, 7, false)]
-    #[case::without_limit("on-failure", 9, 7, true)]
-    #[case::once_more("on-failure:3", 2, 7, true)]
-    #[case::given_up("on-failure:3", 3, 7, false)]
-    #[case::no_failure("on-failure", 1, 0, false)]
-    fn podman_may_be_about_to_start_it(
-        #[case] policy: &str,
-        #[case] restart_count: i64,
-        #[case] exit_code: i64,
-        #[case] may: bool,
-    ) {
-        let restart_policy = RestartPolicy::parse(policy).unwrap();
-        let ended =
-            Observed { status: Status::Exited, restart_policy, restart_count, exit_code, ..Observed::default() };
-        assert!(!ended.may_be_between_starts());
-        assert_eq!(Observed { podman: true, ..ended }.may_be_between_starts(), may);
-    }
-
-    #[rstest]
-    #[case::just_now(0, true)]
-    #[case::on_a_busy_host(6, true)]
-    #[case::for_good(15, false)]
-    fn podman_starts_it_again_soon(#[case] seconds: u64, #[case] may: bool) {
-        let ended = Observed {
-            podman: true,
-            status: Status::Exited,
-            restart_policy: RestartPolicy::Always,
-            restart_count: 1,
-            finished_at: Some(Timestamp::now() - Duration::from_secs(seconds)),
-            ..Observed::default()
-        };
-        assert_eq!(ended.may_be_between_starts(), may);
     }
 }
