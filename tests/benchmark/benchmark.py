@@ -121,7 +121,9 @@ def playbook(bench, tasks):
 def run(bench):
     """All tables."""
     one, many = bench.scanner(0), {"scanners": [bench.scanner(number) for number in range(MANY)]}
-    subprocess.run(bench.module(many), check=True, stdout=subprocess.DEVNULL)
+    created = subprocess.run(bench.module(many), stdout=subprocess.PIPE, text=True)
+    if created.returncode != 0:
+        sys.exit(f"failed: {json.loads(created.stdout)['msg']}")
     inspect = ["docker", "--host", bench.host, "inspect", "scanner-0"]
 
     compare("Nothing to do", 30, [
