@@ -117,7 +117,8 @@ fn a_neighbour_with_many_variables_costs_little() {
 fn an_answer_without_an_end_has_one(#[case] head: &'static str, #[case] rest: &'static str) {
     let engine = FakeEngine::endless(head, rest);
     for module in [info(&engine), task(&engine)] {
-        let reply = bounded(module);
+        // Whether its time is over before it is too large depends on the machine, also in check mode before.
+        let reply = bounded(module.disturbed());
         assert!(reply.failed(), "{reply:#?}");
     }
 }
