@@ -78,9 +78,11 @@ pub fn compare(desired: &Desired, observed: &Observed, image: &WantedImage, engi
     list.mount("shared_dir", observed, mount::SHARED, Some(shared_dir.as_str()), engine);
     list.mount("private_dir", observed, mount::PRIVATE, Some(identity_dir.as_str()), engine);
     list.mount("ca_dir", observed, mount::CA, ca_dir.as_ref().map(super::values::directory::Directory::as_str), engine);
+    // One that ends again and again has to be stopped to be changed.
+    let has_ended = matches!(observed.status, Status::Exited | Status::Restarting);
     let live = |change| match change {
         // Podman goes on reporting the limits that an ended container was started with.
-        Change::Memory(..) | Change::Cpus(..) if engine.updates && observed.status == Status::Exited => Way::Replace,
+        Change::Memory(..) | Change::Cpus(..) if engine.updates && has_ended => Way::Replace,
         // Podman's call knows CPUs only as a share of a period.
         Change::Cpus(cpus, None) if engine.updates => Way::Update(Change::Cpus(cpus, Some(CPU_PERIOD))),
         change if engine.updates || observed.is_updatable() => Way::Update(change),

@@ -243,10 +243,12 @@ fn on_podman_that_updates(#[case] options: Value, #[case] expected: &str) {
     assert_eq!(differences(&options, &observed, &same_image(), engine), expected);
 }
 
-#[test]
-fn an_ended_container_of_podman_gets_other_limits_by_a_replacement() {
+#[rstest]
+#[case::for_good(Status::Exited)]
+#[case::again_and_again(Status::Restarting)]
+fn an_ended_container_of_podman_gets_other_limits_by_a_replacement(#[case] status: Status) {
     let engine = EngineTraits { updates: true, ..EngineTraits::default() };
-    let ended = Observed { status: Status::Exited, ..by_hand().on_podman() };
+    let ended = Observed { status, ..by_hand().on_podman() };
     let options = json!({"memory": "1g", "restart_policy": "always"});
     assert_eq!(
         differences(&options, &ended, &same_image(), engine),
