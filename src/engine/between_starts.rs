@@ -16,13 +16,13 @@ use crate::scanner::values::restart_policy::RestartPolicy;
 const LONGEST: Duration = Duration::from_secs(30);
 
 impl Docker {
-    /// The status of `observed` that Docker would say, where Podman has another word.
-    pub(super) async fn dockers_status(&self, observed: &Observed) -> Result<Option<Status>, Failure> {
+    /// The status of `observed` that Docker would say.
+    pub(super) async fn dockers_status(&self, observed: &Observed) -> Result<Status, Failure> {
         if !may_start_again(observed) {
-            return Ok(None);
+            return Ok(observed.status);
         }
         let path = format!("/libpod/containers/{}/json", observed.id);
-        Ok(Some(status(self.inspect_at(&observed.id, &path).await?.as_ref())))
+        Ok(status(self.inspect_at(&observed.id, &path).await?.as_ref()))
     }
 }
 

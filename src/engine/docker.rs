@@ -138,13 +138,9 @@ impl Docker {
         self.inspect_at(id, &format!("/containers/{id}/json")).await
     }
 
-    /// What the engine has at `path` about the container `id`; `None`: it is gone. Boxed like [`Self::observe`].
-    pub(super) fn inspect_at<'a>(
-        &'a self,
-        id: &'a str,
-        path: &'a str,
-    ) -> LocalBoxFuture<'a, Result<Option<Value>, Failure>> {
-        Box::pin(async move { there(self.ask(&format!("inspect container `{id}`"), self.transport.get(path)).await) })
+    /// What the engine has at `path` about the container `id`; `None`: it is gone.
+    pub(super) async fn inspect_at(&self, id: &str, path: &str) -> Result<Option<Value>, Failure> {
+        there(self.ask(&format!("inspect container `{id}`"), self.transport.get(path)).await)
     }
 
     pub(super) async fn inspect_container(&self, id: &str) -> Result<Option<Container>, Failure> {
@@ -165,9 +161,7 @@ impl Docker {
             }
             let brought = self.brought.borrow().get(&id).cloned().flatten();
             let mut observed = container.observe(brought);
-            if let Some(status) = self.dockers_status(&observed).await? {
-                observed.status = status;
-            }
+            observed.status = self.dockers_status(&observed).await?;
             Ok(observed)
         })
     }

@@ -9,7 +9,7 @@ use crate::engine::Failure;
 
 /// The most tries of an operation that goes forward.
 const TRIES: u32 = 3;
-/// The pause before the second try; doubled before each further one …
+/// The pause before the second try; doubled before each further one, but while the engine is undecided, …
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// … up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -63,7 +63,8 @@ impl Tries {
         if may {
             let left = self.deadline.saturating_duration_since(Instant::now());
             sleep(if is_early { self.pause.min(left) } else { self.pause }).await;
-            // A stop has to come while a scanner that dies at once is up: the more there are, the sooner one does.
+            // The engine has answered, and may have decided at any moment. A stop of a scanner that dies at once has to come
+            // while it is up: the more there are, the sooner one does.
             if !is_undecided {
                 self.pause = (self.pause * 2).min(LONGEST_PAUSE);
             }
